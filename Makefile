@@ -1,0 +1,58 @@
+# Every target that a user or CI runs; each installs what it needs first, which takes half a second when nothing is missing.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PYTEST := python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-lab demo test test-pythons e2e e2e-all lint format docs docs-check bench build clean
+
+help:  ## This list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## */\1\t/' | expand -t 16
+	@echo 'lint-GATE       One gate of lint, as lint-mypy: see scripts/gates.sh'
+
+setup:  ## Debian packages and .venv, for development
+	@scripts/setup.sh dev
+
+setup-lab:
+	@scripts/setup.sh lab
+
+demo: setup-lab  ## The main job on a data centre in a box; KEEP=1 leaves the lab running
+	openqrm lab demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: setup  ## Every test that needs no lab; T=path or T="-k word" narrows
+	$(PYTEST) $(or $(T),--ignore=tests/e2e --ignore=tests/benchmarks tests)
+
+test-pythons: setup  ## The library's unit tests on every Python 3.11 to 3.13 of the machine
+	scripts/test_pythons.sh
+
+e2e: setup  ## The lab tests
+	$(PYTEST) -m 'not extended' $(or $(T),tests/e2e)
+
+e2e-all: setup  ## The lab tests, with those that take long
+	$(PYTEST) $(or $(T),tests/e2e)
+
+bench: setup  ## The benchmarks of docs/benchmarks.md
+	@for file in $(or $(T),$(wildcard tests/benchmarks/bench_*.py)); do echo "== $$file"; python "$$file" || exit 1; done
+
+lint: setup  ## All quality gates
+	scripts/gates.sh
+
+lint-%: setup
+	scripts/gates.sh $*
+
+format: setup  ## Lays out Python code as the ruff gate wants it
+	ruff check --fix --quiet . ; ruff format .
+
+docs: setup  ## Generates docs/reference
+	python scripts/generate_reference.py
+
+docs-check: lint-docs-current  ## Fails if docs/reference is not what `make docs` writes
+
+build: setup  ## The wheel and the collection's tarball, in dist/
+	rm -rf dist
+	python -m build --wheel --no-isolation --outdir dist .
+	ansible-galaxy collection build --output-path dist .
+
+clean:  ## Removes what was built and cached in the checkout; not .venv
+	rm -rf .cache .mypy_cache .pytest_cache .ruff_cache .ansible build dist

@@ -1,0 +1,110 @@
+# shellcheck shell=sh disable=SC2016,SC2034,SC2154 # jq's $names; variables that are shared between the files, or set by eval
+# The node API: registration, orders, events, heartbeat. Needs common.sh, $OQ_API, and the state below $OQ.
+
+# Call the node API: oq_call METHOD PATH [BODY-FILE [SECONDS]]. The answer is in $OQ_ANSWER, the status in $OQ_STATUS (000: none).
+oq_call() {
+    rm -f "$OQ_ANSWER"
+    OQ_STATUS=$(oq_call_config "$@" |
+        oq_curl --output "$OQ_ANSWER" --write-out '%{http_code}' --config - 2> "$OQ/curl.error") || OQ_STATUS=000
+    case $OQ_STATUS in 2??) return 0 ;; esac
+    return 1
+}
+
+# Print the curl configuration of a call. The token goes this way, never through a command line.
+oq_call_config() {
+    printf 'url = "%s/node/v1/%s"\nrequest = "%s"\nmax-time = %s\n' "$OQ_API" "$2" "$1" "${4:-15}"
+    if [ -s "$OQ/token" ]; then
+        printf 'header = "Authorization: Bearer %s"\n' "$(cat "$OQ/token")"
+    fi
+    if [ -n "${3:-}" ]; then
+        printf 'header = "Content-Type: application/json"\ndata-binary = "@%s"\n' "$3"
+    fi
+}
+
+# Print why the last call failed, in one line.
+oq_call_problem() {
+    if [ "$OQ_STATUS" = 000 ]; then
+        tr '\n' ' ' < "$OQ/curl.error"
+    else
+        printf 'HTTP status %s: %s' "$OQ_STATUS" "$(head -c 300 "$OQ_ANSWER" 2> /dev/null | tr '\n' ' ')"
+    fi
+}
+
+# Register with the hardware in $OQ/hardware.json, as mode $1 (idle or deployed); the token is kept in $OQ/token.
+oq_register() {
+    rm -f "$OQ/token"
+    oq_jq -c --arg mode "$1" --arg address "$(oq_lease address | cut -d / -f 1)" \
+        '.mode = $mode | .address = $address' "$OQ/hardware.json" > "$OQ/register.json"
+    oq_call POST register "$OQ/register.json" || return 1
+    _answer=$(oq_jq -r 'select(.token | test("^[A-Za-z0-9._~+/=-]+$")) | @sh "OQ_RESOURCE=\(.resource) _token=\(.token)"' \
+        "$OQ_ANSWER")
+    rm -f "$OQ_ANSWER"
+    [ -n "$_answer" ] || { echo "the server's answer to the registration has no valid token" > "$OQ/curl.error"; OQ_STATUS=000; return 1; }
+    eval "$_answer"
+    printf '%s\n' "$OQ_RESOURCE" > "$OQ/resource"
+    (umask 077 && printf '%s\n' "$_token" > "$OQ/token.new") && mv "$OQ/token.new" "$OQ/token"
+}
+
+# Print one value of the DHCP lease: address, interface, router or dns.
+oq_lease() {
+    sed -n "s/^$1=//p" "$OQ/lease" 2> /dev/null
+}
+
+# Send a heartbeat: oq_heartbeat MODE STAGE [SECONDS].
+oq_heartbeat() {
+    read -r _load1 _load5 _load15 _ < /proc/loadavg
+    _free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+    printf '{"boot_id":"%s","mode":"%s","stage":"%s","epoch":%s,"manifest":"%s","kernel":"%s",' \
+        "$(cat /proc/sys/kernel/random/boot_id)" "$1" "$2" "${OQM_EPOCH:-0}" "$(cat "$OQ/manifest.sha256")" \
+        "$(cat "$OQ/kernel")" > "$OQ/heartbeat.json"
+    printf '"uptime_s":%s,"load":[%s,%s,%s],"memory_free_mib":%s}\n' \
+        "$(cut -d . -f 1 /proc/uptime)" "$_load1" "$_load5" "$_load15" "$_free" >> "$OQ/heartbeat.json"
+    oq_call POST heartbeat "$OQ/heartbeat.json" "${3:-15}" && oq_flush_events
+}
+
+# Report an event: oq_event SEVERITY STEP MESSAGE. Kept (the last 20) and sent later where the server does not answer now.
+oq_event() {
+    oq_jq -cn --arg severity "$1" --arg step "$2" --arg message "$3" --argjson epoch "${OQM_EPOCH:-0}" \
+        '{severity: $severity, step: $step, message: $message, epoch: $epoch}' >> "$OQ/events"
+    oq_flush_events
+}
+
+# Send the events that wait, the oldest first; stops at the first that cannot be sent.
+oq_flush_events() {
+    [ -s "$OQ/token" ] || return 0
+    while [ -s "$OQ/events" ]; do
+        head -n 1 "$OQ/events" > "$OQ/event.json"
+        if ! oq_call POST event "$OQ/event.json" 5; then
+            case $OQ_STATUS in
+                400 | 413 | 422) ;; # the server will never take it
+                *) break ;;
+            esac
+        fi
+        sed -i 1d "$OQ/events"
+    done
+    if [ -s "$OQ/events" ]; then
+        tail -n 20 "$OQ/events" > "$OQ/events.new" && mv "$OQ/events.new" "$OQ/events"
+    fi
+    return 0
+}
+
+# Wait up to $1 seconds for an order; sets OQO_ID, OQO_ORDER, OQO_EPOCH, OQO_MANIFEST. False: no order, or no answer (OQ_STATUS).
+oq_next_order() {
+    OQO_ORDER=''
+    oq_call GET "order?wait_s=$1" '' $(($1 + 15)) || return 1
+    [ "$OQ_STATUS" = 200 ] || return 1
+    _order=$(oq_jq -r '@sh "OQO_ID=\(.id | tostring) OQO_ORDER=\(.order) OQO_EPOCH=\(.epoch // 0) OQO_MANIFEST=\(.manifest // "")"' \
+        "$OQ_ANSWER") || return 1
+    eval "$_order"
+    case $OQO_ID in '' | *[!0-9]*) return 1 ;; esac
+}
+
+# Answer the current order: oq_answer_order accepted|done|failed [MESSAGE].
+oq_answer_order() {
+    if [ -n "${2:-}" ]; then
+        oq_jq -cn --arg result "$1" --arg message "$2" '{result: $result, message: $message}'
+    else
+        printf '{"result":"%s","message":""}\n' "$1"
+    fi > "$OQ/order.json"
+    oq_call POST "order/$OQO_ID" "$OQ/order.json" 5
+}

@@ -1,0 +1,36 @@
+#!/bin/busybox sh
+# shellcheck shell=dash
+# The last program of a deployed node: systemd pivots into the bundle and runs it as PID 1 with the verb as its argument.
+# It unmounts the old root, each mount in bounded time, and carries the verb out. A guard reboots the machine whatever hangs.
+verb=${1:-reboot}
+
+say() {
+    printf 'openqrm: %s\n' "$*" > /dev/console 2> /dev/null
+}
+
+# Print the mount points below /oldroot, the deepest first.
+old_mounts() {
+    awk '$2 == "/oldroot" || index($2, "/oldroot/") == 1 { print $2 }' /proc/mounts | sort -r
+}
+
+unmount_old_root() {
+    for mount_point in $(old_mounts); do
+        timeout -s KILL 15 umount "$mount_point" || umount -l "$mount_point" || say "cannot unmount $mount_point"
+    done
+}
+
+[ -e /proc/mounts ] || mount -t proc proc /proc
+(
+    sleep 60
+    case $verb in poweroff | halt) echo o ;; *) echo b ;; esac > /proc/sysrq-trigger
+) &
+say "shutting down: $verb"
+# Loop devices in the old root (the module tree) go first, then the rest; a second pass takes what the first one freed.
+unmount_old_root
+unmount_old_root
+[ -z "$(old_mounts)" ] && say "root unmounted"
+case $verb in
+    poweroff | halt) poweroff -f ;;
+    *) reboot -f ;;
+esac
+sleep 30

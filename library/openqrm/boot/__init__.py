@@ -1,0 +1,1 @@
+"""The boot plane: manifests and boot entries, rendered as the files of a static tree."""

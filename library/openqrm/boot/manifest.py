@@ -1,0 +1,125 @@
+"""What a node reads to learn what it is: the manifest of docs/contracts.md, as bytes that always come out the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Resource, Storage
+from openqrm.types import TypeInfo
+
+HEARTBEAT_S = 10
+
+
+def sha256(content: str | bytes) -> str:
+    """The SHA-256 of text (as UTF-8) or bytes, in hex."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def encode(manifest: Mapping[str, object]) -> str:
+    """The manifest as the text of its file: sorted keys, so that equal content has an equal digest."""
+    return json.dumps(manifest, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+@dataclass(frozen=True)
+class Root:
+    """What a member boots: its image, where that image's volume is, and the deployment type with its hook's digest."""
+
+    image: Image
+    storage: Storage
+    volume_path: str
+    deployment: TypeInfo
+    hook: str
+
+
+def idle_manifest(kernel: Kernel, agent: str) -> dict[str, object]:
+    """The manifest of every node without an assignment; `agent` is the agent's digest."""
+    return {
+        "version": 1,
+        "mode": "idle",
+        "kernel": {
+            "name": kernel.name,
+            "version": kernel.version,
+            "vmlinuz": kernel.vmlinuz,
+            "initramfs": kernel.initramfs,
+            "modules": kernel.modules,
+        },
+        "agent": {"digest": agent, "interval_s": HEARTBEAT_S},
+    }
+
+
+def hostname(appliance: Appliance, member: int) -> str:
+    """The member's host name: the appliance's, with the member's number where there are several."""
+    return appliance.name if appliance.members == 1 else f"{appliance.name}-{member}"
+
+
+def assigned_manifest(
+    resource: Resource, kernel: Kernel, agent: str, appliance: Appliance, assignment: Assignment, root: Root
+) -> dict[str, object]:
+    """The manifest of a node that takes over a member of an appliance."""
+    words = placeholders(resource, root, appliance.name, assignment.member)
+    return idle_manifest(kernel, agent) | {
+        "mode": "assigned",
+        "resource": resource.name,
+        "appliance": appliance.name,
+        "member": assignment.member,
+        "epoch": assignment.epoch,
+        "hostname": hostname(appliance, assignment.member),
+        "deployment": {
+            "method": root.deployment.name,
+            "hook": root.hook,
+            "parameters": {key: value.format_map(words) for key, value in sorted(root.deployment.manifest.items())},
+        },
+        "root_mode": appliance.root_mode,
+        "networks": [
+            {"mac": nic.mac, "role": nic.role, "address": nic.address} for nic in resource.nics if nic.role == "storage"
+        ],
+        "fstab": _lines(appliance.parameters.get("fstab")),
+        "hosts": _lines(appliance.parameters.get("hosts")),
+        "boot_services": [],
+    }
+
+
+def storage_nic(resource: Resource) -> Nic | None:
+    """The NIC on the storage network, or None where the node reaches storage through its boot NIC."""
+    return next((nic for nic in resource.nics if nic.role == "storage" and nic.address), None)
+
+
+def client(resource: Resource) -> dict[str, str]:
+    """How storage servers know this resource: `name`, `address` (without prefix length), `mac`, `iqn`, `nqn`.
+
+    Source: the names' forms are those of RFC 3721 (IQN) and the NVMe base specification (NQN).
+    """
+    nic = storage_nic(resource)
+    return {
+        "name": resource.name,
+        "address": nic.address.split("/")[0] if nic else resource.address,
+        "mac": nic.mac if nic else resource.boot_mac,
+        "iqn": f"iqn.2010-09.com.openqrm:{resource.name}",
+        "nqn": f"nqn.2010-09.com.openqrm:{resource.name}",
+    }
+
+
+def placeholders(resource: Resource, root: Root, appliance: str, member: int) -> dict[str, str]:
+    """The words that a deployment type's `manifest` templates may use."""
+    known = client(resource)
+    return {
+        "storage_address": root.storage.address,
+        "volume_path": root.volume_path,
+        "volume": root.image.volume,
+        "location": root.storage.location,
+        "client_address": known["address"],
+        "client_iqn": known["iqn"],
+        "client_nqn": known["nqn"],
+        "client_mac": known["mac"],
+        "appliance": appliance,
+        "member": str(member),
+    }
+
+
+def _lines(value: object) -> list[str]:
+    if isinstance(value, list):
+        return [str(line) for line in value]
+    return [str(value)] if value else []

@@ -1,0 +1,126 @@
+"""`openqrm kernel`: kernels with their initramfs and modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openqrm.cli.framework import Group, changes_something
+from openqrm.cli.output import print_details, print_json, print_table
+from openqrm.cli.parameters import Name, given, listed, names_argument, yes_option
+from openqrm.cli.session import Session, with_session
+from openqrm.errors import InvalidValueError
+
+DEFAULT = "default_kernel"
+
+
+@click.group(cls=Group)
+def kernel() -> None:
+    """Kernels with their initramfs and modules.
+
+    The default kernel is what machines without an appliance boot.
+    """
+
+
+@kernel.command()
+@click.argument("name", type=Name("kernel", existing=False))
+@click.option("--package", metavar="PACKAGE", help="Take it from this Debian package, as linux-image-cloud-amd64.")
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Take it from a directory with boot/vmlinuz-VERSION and lib/modules/VERSION.",
+)
+@click.option("--version", metavar="VERSION", help="Which one, where the directory has several.")
+@click.option("--default", is_flag=True, help="Make it the default kernel.")
+@changes_something
+@with_session
+def add(
+    session: Session, name: str, package: str | None, directory: Path | None, version: str | None, default: bool
+) -> None:
+    """Add a kernel: of the running system, of a Debian package, or of a directory."""
+    if package and directory:
+        raise InvalidValueError("--package and --directory are both given.", remedy="Give one of them, or neither.")
+    source = "package" if package else "directory" if directory else "running"
+    entry = given(
+        {
+            "name": name,
+            "source": source,
+            "package": package,
+            "version": version,
+            "directory": str(directory) if directory else None,
+            "default": True if default else None,
+        }
+    )
+    session.change("kernel_add", {"kernels": [entry]}, f"added kernel {name}")
+
+
+@kernel.command("list")
+@with_session
+def list_(session: Session) -> None:
+    """List kernels."""
+    with session.read() as reader:
+        found, default = reader.kernels(), reader.setting(DEFAULT)
+    if session.json:
+        from openqrm.desired import view
+
+        print_json([{**view(item), "default": item.name == default} for item in found])
+        return
+    rows = [
+        (item.name, item.version, item.arch, "yes" if item.name == default else "", item.vmlinuz[:12]) for item in found
+    ]
+    print_table(
+        ("NAME", "VERSION", "ARCH", "DEFAULT", "VMLINUZ"), rows, "No kernels. Add one with `openqrm kernel add`."
+    )
+
+
+@kernel.command()
+@click.argument("name", type=Name("kernel"))
+@with_session
+def show(session: Session, name: str) -> None:
+    """Show a kernel and the appliances that use it."""
+    with session.read() as reader:
+        item = reader.kernel(name)
+        default = reader.setting(DEFAULT) == name
+        users = [appliance.name for appliance in reader.appliances() if appliance.kernel == name]
+    if session.json:
+        from openqrm.desired import view
+
+        print_json({**view(item), "default": default, "appliances": users})
+        return
+    print_details(
+        [
+            ("Name", item.name),
+            ("Version", item.version),
+            ("Architecture", item.arch),
+            ("Default", default),
+            ("vmlinuz", item.vmlinuz),
+            ("initramfs", item.initramfs),
+            ("modules", item.modules),
+            ("Bytes", item.sizes),
+            ("Appliances", users),
+            ("Parameters", item.parameters),
+        ]
+    )
+
+
+@kernel.command()
+@names_argument("kernel")
+@yes_option
+@changes_something
+@with_session
+def remove(session: Session, names: tuple[str, ...], yes: bool) -> None:
+    """Remove kernels. The default one, and one in use, is not removed."""
+    session.require("kernel", names)
+    session.confirm(f"Remove kernel {listed(names)}?", yes=yes)
+    session.change("kernel_remove", {"kernels": list(names)}, f"removed kernel {listed(names)}")
+
+
+@kernel.command("set-default")
+@click.argument("name", type=Name("kernel"))
+@changes_something
+@with_session
+def set_default(session: Session, name: str) -> None:
+    """Make a kernel the one that machines without an appliance boot."""
+    session.require("kernel", [name])
+    session.change("kernel_set_default", {"kernel": name}, f"made {name} the default kernel")

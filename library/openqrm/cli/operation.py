@@ -1,0 +1,91 @@
+"""`openqrm operation`: plans, what they do and how far they are."""
+
+from __future__ import annotations
+
+import click
+
+from openqrm.cli.framework import Group
+from openqrm.cli.output import print_details, print_json, print_table
+from openqrm.cli.parameters import list_option
+from openqrm.cli.session import Session, with_session
+
+STATES = ("planned", "applying", "done", "failed", "undone", "cancelled")
+
+
+@click.group(cls=Group)
+def operation() -> None:
+    """Plans: what runs, ran or failed, step by step."""
+
+
+@operation.command("list")
+@list_option("--state", "states", type=click.Choice(STATES), help="Only in this state.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
+@with_session
+def list_(session: Session, states: list[str] | None, limit: int) -> None:
+    """List plans, the newest first."""
+    with session.read() as reader:
+        found = reader.plans(states, limit)
+    if session.json:
+        print_json(found)
+        return
+    rows = [
+        (
+            plan.id,
+            plan.verb,
+            plan.state,
+            ", ".join(str(item.get("name")) for item in plan.objects if _is_subject(item)),
+            f"{sum(step.state == 'done' for step in plan.operations)}/{len(plan.operations)}",
+            plan.created,
+            plan.message,
+        )
+        for plan in found
+    ]
+    print_table(("ID", "VERB", "STATE", "OBJECTS", "STEPS", "AGE", "MESSAGE"), rows, "No plans.")
+
+
+def _is_subject(item: object) -> bool:
+    return isinstance(item, dict) and item.get("kind") not in ("resource", "member")
+
+
+@operation.command()
+@click.argument("plan_id", metavar="ID", type=click.IntRange(1))
+@with_session
+def show(session: Session, plan_id: int) -> None:
+    """Show a plan with its steps: where each ran, and how it went."""
+    with session.read() as reader:
+        plan = reader.plan(plan_id)
+    if session.json:
+        print_json(plan)
+        return
+    print_details(
+        [
+            ("ID", plan.id),
+            ("Verb", plan.verb),
+            ("State", plan.state),
+            ("Age", plan.created),
+            ("Owner", plan.owner),
+            ("Message", plan.message),
+            (
+                "Members",
+                [
+                    f"{item['name']}[{item.get('member')}] on {item.get('resource')}"
+                    for item in plan.objects
+                    if item.get("kind") == "member"
+                ],
+            ),
+        ]
+    )
+    click.echo()
+    rows = [
+        (
+            step.phase,
+            step.host,
+            step.role.rsplit(".", 1)[-1],
+            step.verb,
+            ", ".join(str(item.get("name") or item.get("volume") or item.get("resource") or "") for item in step.items),
+            step.state,
+            step.message,
+        )
+        for step in plan.operations
+    ]
+    print_table(("PHASE", "HOST", "ROLE", "VERB", "ITEMS", "STATE", "MESSAGE"), rows, "No steps.")

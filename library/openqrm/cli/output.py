@@ -1,0 +1,129 @@
+"""Output on stdout: tables that fit the terminal, details, JSON. Plain text, so that thousands of rows are quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+GAP = "  "
+MIN_WIDTH = 8
+MIB_PER_GIB = 1024
+
+
+def print_json(value: object) -> None:
+    """Prints the value as JSON: dataclasses as objects, sets sorted, times in ISO 8601."""
+    click.echo(json.dumps(value, default=_plain, indent=2))
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Prints the lines, with each control character made visible: some of them come from machines."""
+    for line in lines:
+        click.echo(_safe(line))
+
+
+def _safe(text: str) -> str:
+    return (
+        text
+        if text.isprintable()
+        else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    )
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+    """Prints rows under their columns, cut to the terminal's width; whole where stdout is none. `empty`: if no rows."""
+    if not rows:
+        click.echo(empty)
+        return
+    cells = [list(columns), *([_safe(text(value)) for value in row] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    if sys.stdout.isatty():
+        widths = fitted(widths, shutil.get_terminal_size().columns - len(GAP) * (len(columns) - 1))
+    click.echo(
+        "\n".join(
+            GAP.join(_cell(value, width) for value, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        )
+    )
+
+
+def fitted(widths: Sequence[int], available: int) -> list[int]:
+    """The widths, with the widest columns made narrower until they fit or all are at their least."""
+    result = list(widths)
+    while sum(result) > available:
+        widest = max(range(len(result)), key=lambda index: result[index])
+        if result[widest] <= MIN_WIDTH:
+            break
+        result[widest] -= 1
+    return result
+
+
+def _cell(value: str, width: int) -> str:
+    return value.ljust(width) if len(value) <= width else f"{value[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def print_details(pairs: Iterable[tuple[str, object]]) -> None:
+    """Prints names and values, one per line; empty values are left out, lists have a line each."""
+    shown = [(name, value) for name, value in pairs if value not in (None, "", (), [], {})]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        for number, line in enumerate(_value_lines(value)):
+            click.echo(f"{(name if number == 0 else '').ljust(width)}{GAP}{_safe(line)}")
+
+
+def _value_lines(value: object) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{key}: {text(item)}" for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [text(item) for item in value]
+    return [text(value)]
+
+
+def text(value: Any) -> str:
+    """A value as people read it: times as an age, sets and lists with commas, booleans as yes and no."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{age(value)} ago"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
+    if isinstance(value, (set, frozenset)):
+        return ",".join(sorted(map(str, value)))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(text, value))
+    return str(value)
+
+
+def age(moment: datetime) -> str:
+    """How long ago a moment was, as `12s`, `5m`, `3h`, `2d`."""
+    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def size(mib: int) -> str:
+    """A size in MiB as people read it: `512M`, `8G`; empty for 0."""
+    if not mib:
+        return ""
+    return f"{mib // MIB_PER_GIB}G" if mib % MIB_PER_GIB == 0 else f"{mib}M"

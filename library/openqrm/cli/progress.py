@@ -1,0 +1,102 @@
+"""Progress of long work, on stderr: a live line on a terminal, one line per step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+SLOW_S = 1.0
+DONE, FAILED = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}"
+
+
+class Progress:
+    """Shows what a playbook run tells; call it with each event. Use it as a context manager.
+
+    An event has `kind`, `name`, `state` (started, done, failed) and `detail`. Of kind `step`, the operations of a plan,
+    each is shown, with its host as the detail; of kind `task` those that take SLOW_S, all of them if `verbose`.
+    """
+
+    def __init__(self, enabled: bool, *, verbose: bool = False) -> None:
+        self._enabled = enabled
+        self._verbose = verbose
+        self._status: Status | None = None
+        self._task = ""
+        self._task_begun = 0.0
+        self._steps: dict[tuple[str, str], float] = {}
+
+    def __enter__(self) -> Progress:
+        """Starts the live line."""
+        if self._enabled and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.status import Status
+
+            self._status = Status("starting", console=Console(stderr=True))
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the live line; says how long the last task took."""
+        self._finish_task()
+        if self._status:
+            self._status.stop()
+
+    def __call__(self, event: Mapping[str, object]) -> None:
+        """Takes one event."""
+        if not self._enabled:
+            return
+        name, state, detail = (str(event.get(key) or "") for key in ("name", "state", "detail"))
+        self._finish_task()
+        if event.get("kind") == "step":
+            self._take_step(name, state, detail)
+        elif state == "started":
+            self._task, self._task_begun = _title(name), time.monotonic()
+            self._show(self._task)
+        elif state == "failed":
+            self.line(FAILED, f"{_title(name)}: {detail or 'failed'}")
+
+    def line(self, mark: str, text: str) -> None:
+        """Prints a line that stays."""
+        if not self._enabled:
+            return
+        if self._status:
+            from rich.text import Text
+
+            self._status.console.print(Text(f"{mark} {text}"))
+        else:
+            click.echo(f"{mark} {text}", err=True)
+
+    def _take_step(self, name: str, state: str, host: str) -> None:
+        if state == "started":
+            self._steps[name, host] = time.monotonic()
+            self._show(f"{host}: {name}")
+            return
+        begun = self._steps.pop((name, host), None)
+        took = f" ({time.monotonic() - begun:.1f} s)" if begun is not None else ""
+        self.line(DONE if state == "done" else FAILED, f"{host}: {name}{took}")
+
+    def _finish_task(self) -> None:
+        seconds = time.monotonic() - self._task_begun
+        if self._task and (self._verbose or seconds >= SLOW_S):
+            self.line(DONE, f"{self._task} ({seconds:.1f} s)")
+        self._task = ""
+
+    def _show(self, text: str) -> None:
+        if self._status:
+            from rich.markup import escape
+
+            self._status.update(escape(text))
+
+
+def _title(name: str) -> str:
+    """The task's own name, without role and task file."""
+    return name.rsplit(" : ", 1)[-1].rsplit(" | ", 1)[-1]

@@ -1,0 +1,184 @@
+"""The routes of the node API. Each is a thin wrapper of a rule in `openqrm.nodes`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, ParamSpec, TypeVar
+
+from fastapi import Depends, FastAPI, Header, Path, Query, Response
+
+from openqrm import __version__, nodes
+from openqrm.config import Config
+from openqrm.model import Order
+from openqrm.nodeapi.bodies import (
+    ErrorAnswer,
+    Hardware,
+    Heartbeat,
+    NodeEvent,
+    OrderAnswer,
+    OrderResult,
+    Registered,
+)
+from openqrm.nodeapi.errors import add_error_handlers
+from openqrm.nodeapi.limits import BodyLimit
+from openqrm.nodeapi.waiting import HeartbeatBatch, OrderBoard
+from openqrm.nodes import UnauthorizedError
+from openqrm.store import Store
+
+# Store calls are short; more threads would only wait for each other's locks.
+STORE_THREADS = 4
+MAX_WAIT_S = 60
+
+log = logging.getLogger("openqrm.nodeapi")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Service:
+    """What the routes share: the store, threads for its blocking calls, the waiting nodes and collected heartbeats."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self.store = store
+        self.config = config
+        self.board = OrderBoard(self._pending_orders)
+        self.batch = HeartbeatBatch(self._write_heartbeats)
+        self._threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of a blocking function, run in one of the store's threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
+
+    async def next_order(self, token: str) -> tuple[str, Order | None]:
+        """The name of the token's resource and its pending order. Raises: UnauthorizedError."""
+
+        def read() -> tuple[str, Order | None]:
+            with self.store.read() as reader:
+                return nodes.next_order(reader, token)
+
+        return await self.call(read)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Polls for orders while entered."""
+        task = asyncio.create_task(self.board.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            self._threads.shutdown(wait=True)
+
+    async def _pending_orders(self) -> Mapping[str, Order]:
+        def read() -> Mapping[str, Order]:
+            with self.store.read() as reader:
+                return nodes.pending_orders(reader)
+
+        return await self.call(read)
+
+    async def _write_heartbeats(self, reports: Sequence[tuple[str, Heartbeat]]) -> Sequence[str | None]:
+        return await self.call(nodes.heartbeats, self.store, reports)
+
+
+def bearer(authorization: Annotated[str, Header(max_length=256)] = "") -> str:
+    """The digest of the call's token. Raises: UnauthorizedError."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise UnauthorizedError
+    return nodes.token_sha256(token.strip())
+
+
+Token = Annotated[str, Depends(bearer)]
+
+
+def create_app(service: Service) -> FastAPI:
+    """The ASGI application of the node API; its description is at /openapi.json."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    errors: dict[int | str, dict[str, object]] = {
+        status: {"model": ErrorAnswer, "description": text}
+        for status, text in ((400, "The request is not valid"), (401, "No valid token"), (413, "Body too large"))
+    }
+    app = FastAPI(
+        title="openQRM node API",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=errors,
+    )
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    _add_registration(app, service)
+    _add_orders(app, service)
+    _add_reports(app, service)
+    return app
+
+
+def _add_registration(app: FastAPI, service: Service) -> None:
+    @app.post("/node/v1/register", responses={409: {"model": ErrorAnswer, "description": "MACs of several resources"}})
+    async def register(body: Hardware) -> Registered:
+        """Makes a machine known, or known again; the answer holds the token for all other calls."""
+        result = await service.call(nodes.register, service.store, service.config, body)
+        log.info(
+            "%s registered from %s: %s, %s%s",
+            result.resource,
+            body.address,
+            body.mode,
+            result.state,
+            "" if result.known else " (new)",
+        )
+        return Registered(
+            resource=result.resource, token=result.token, state=result.state, heartbeat_s=nodes.HEARTBEAT_INTERVAL_S
+        )
+
+
+def _add_orders(app: FastAPI, service: Service) -> None:
+    @app.get("/node/v1/order", response_model=OrderAnswer, responses={204: {"description": "No order within the wait"}})
+    async def order(token: Token, wait_s: Annotated[int, Query(ge=0, le=MAX_WAIT_S)] = 30) -> OrderAnswer | Response:
+        """The next order for the machine; waits for one for up to `wait_s` seconds."""
+        name, found = await service.next_order(token)
+        if found is None and wait_s:
+            found = await service.board.wait(name, wait_s)
+        if found is None:
+            return Response(status_code=204)
+        log.info("order %s %s epoch=%s given to %s", found.id, found.order, found.epoch, name)
+        return OrderAnswer.model_validate(found, from_attributes=True)
+
+    @app.post(
+        "/node/v1/order/{order_id}",
+        status_code=204,
+        responses={404: {"model": ErrorAnswer, "description": "Not an order of this machine"}},
+    )
+    async def order_result(token: Token, order_id: Annotated[int, Path(ge=1, le=2**31 - 1)], body: OrderResult) -> None:
+        """What became of an order."""
+        found = await service.call(nodes.order_result, service.store, token, order_id, body)
+        log.info(
+            "order %s %s %s by %s%s",
+            found.id,
+            found.order,
+            body.result,
+            found.resource,
+            f": {body.message}" if body.message else "",
+        )
+
+
+def _add_reports(app: FastAPI, service: Service) -> None:
+    @app.post("/node/v1/event", status_code=204)
+    async def event(token: Token, body: NodeEvent) -> None:
+        """Something that happened on the machine."""
+        name = await service.call(nodes.event, service.store, token, body)
+        level = {"warning": logging.WARNING, "error": logging.ERROR}.get(body.severity, logging.INFO)
+        log.log(level, "%s %s: %s", name, body.step or body.severity, body.message)
+
+    @app.post("/node/v1/heartbeat", status_code=204)
+    async def heartbeat(token: Token, body: Heartbeat) -> None:
+        """A sign of life."""
+        if await service.batch.add(token, body) is None:
+            raise UnauthorizedError

@@ -1,0 +1,67 @@
+"""One place that turns errors into HTTP answers, all of the form `{"error": ..., "remedy": ...}`."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from openqrm.errors import (
+    ConflictError,
+    InUseError,
+    InvalidValueError,
+    NotFoundError,
+    OpenqrmError,
+    StateError,
+    StoreError,
+)
+from openqrm.nodes import UnauthorizedError
+
+log = logging.getLogger("openqrm.nodeapi")
+
+STATUS: dict[type[OpenqrmError], int] = {
+    InvalidValueError: 400,
+    UnauthorizedError: 401,
+    NotFoundError: 404,
+    ConflictError: 409,
+    InUseError: 409,
+    StateError: 409,
+    StoreError: 503,
+}
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Makes every error of the application one of the documented answers."""
+
+    @app.exception_handler(OpenqrmError)
+    async def _library(request: Request, error: OpenqrmError) -> JSONResponse:
+        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+        return _answer(request, status, error.message, error.remedy)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])[:120]
+        return _answer(request, 400, f"{place}: {first['msg']}.", "See /openapi.json.")
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        return _answer(request, error.status_code, f"{error.detail}.", "See /openapi.json.")
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("bug: %s", error, exc_info=error)
+        return _answer(request, 500, "Internal error.", "The log of `openqrm serve` says more.")
+
+
+def _answer(request: Request, status: int, error: str, remedy: str) -> JSONResponse:
+    client = request.client.host if request.client else "?"
+    level = logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
+    # The path comes from outside: repr keeps line breaks out of the log.
+    log.log(level, "%s %r from %s: %s %s", request.method, request.url.path, client, status, error)
+    headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return JSONResponse({"error": error, "remedy": remedy}, status, headers)

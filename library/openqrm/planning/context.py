@@ -1,0 +1,184 @@
+"""What planning reads: the objects that appliances refer to, each read once, and the operations' common items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from openqrm.boot import manifest, tree
+from openqrm.config import Config
+from openqrm.errors import ConfigError, OpenqrmError
+from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
+from openqrm.planning.operations import Step, role_of
+from openqrm.store import Writer
+from openqrm.types import TypeInfo, TypeRegistry
+
+CONTROLLER = "localhost"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of an appliance with all that its plan needs."""
+
+    appliance: Appliance
+    assignment: Assignment
+    resource: Resource
+    image: Image
+    kernel: Kernel
+
+    @property
+    def name(self) -> str:
+        """As messages name it: `web01/0`."""
+        return f"{self.appliance.name}/{self.assignment.member}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """One planning transaction with its configuration and types. Reads are by kind, never per appliance."""
+
+    tx: Writer
+    config: Config
+    types: TypeRegistry
+
+    @cached_property
+    def kernels(self) -> dict[str, Kernel]:
+        """All kernels by name."""
+        return {kernel.name: kernel for kernel in self.tx.kernels()}
+
+    @cached_property
+    def storages(self) -> dict[str, Storage]:
+        """All storages by name."""
+        return {storage.name: storage for storage in self.tx.storages()}
+
+    @cached_property
+    def agent(self) -> tuple[str, str]:
+        """Digest and text of the agent."""
+        return tree.agent_blob()
+
+    def default_kernel(self) -> Kernel:
+        """The kernel that idle nodes run. Raises: ConfigError."""
+        name = self.tx.setting("default_kernel")
+        if not isinstance(name, str) or name not in self.kernels:
+            raise ConfigError(
+                "No default kernel is set.", remedy="Run `openqrm kernel add` and `openqrm kernel set-default NAME`."
+            )
+        return self.kernels[name]
+
+    def members(self, assignments: Sequence[Assignment]) -> list[Member]:
+        """The assignments with their objects, in the order of appliance and member."""
+        appliances = {a.name: a for a in self.tx.appliances(sorted({row.appliance for row in assignments}))}
+        resources = {r.name: r for r in self.tx.resources(sorted({row.resource for row in assignments}))}
+        images = {i.name: i for i in self.tx.images(sorted({row.image for row in assignments}))}
+        return [
+            Member(
+                appliances[row.appliance],
+                row,
+                resources[row.resource],
+                images[row.image],
+                self.kernels[appliances[row.appliance].kernel],
+            )
+            for row in sorted(assignments, key=lambda row: (row.appliance, row.member))
+        ]
+
+    def root(self, image: Image) -> manifest.Root:
+        """Where the image's volume is and how it is deployed. Raises: NotFoundError, OpenqrmError."""
+        storage = self.storages[image.storage]
+        backend = self.types.get("storage", storage.type)
+        deployment = self.types.get("deployment", image.deployment)
+        if deployment.needs not in ("nothing", backend.presents):
+            raise OpenqrmError(
+                f"Image {image.name}: deployment {deployment.name} needs a {deployment.needs} volume, "
+                f"storage {storage.name} ({storage.type}) presents {backend.presents}.",
+                remedy="Choose a deployment that fits the storage, or another storage.",
+            )
+        path = backend.volume_path.format(location=storage.location, volume=image.volume)
+        hook = tree.blob(deployment.hook)[0] if deployment.hook else ""
+        return manifest.Root(image, storage, path, deployment, hook)
+
+    def manifest(self, member: Member) -> str:
+        """The text of the member's manifest."""
+        content = manifest.assigned_manifest(
+            member.resource,
+            member.kernel,
+            self.agent[0],
+            member.appliance,
+            member.assignment,
+            self.root(member.image),
+        )
+        return manifest.encode(content)
+
+    def grant(self, stage: int, verb: str, member: Member, undo: str = "") -> Step:
+        """Authorize or revoke: one grant of the member's root for its resource."""
+        root = self.root(member.image)
+        item: dict[str, object] = {
+            "volume": root.image.volume,
+            "path": root.volume_path,
+            "client": manifest.client(member.resource),
+            "read_only": False,
+            "epoch": member.assignment.epoch,
+        }
+        return Step(stage, root.storage.host, root.deployment.role, verb, item, undo)
+
+    def power(self, stage: int, verb: str, resource: Resource) -> Step:
+        """A power verb for the resource. Raises: NotFoundError where its driver is unknown."""
+        driver = self.types.get("power", resource.power_driver)
+        item = {"name": resource.name, "mac": resource.boot_mac} | dict(resource.power)
+        return Step(stage, self.config.power_host, driver.role, verb, item)
+
+    def hooks(self, stage: int, hook: str, members: Sequence[Member]) -> list[Step]:
+        """The calls of one hook of all enabled plug-ins, in dependency order."""
+        return [
+            Step(stage + offset, self._hook_host(plugin), plugin.role, hook, _hook_item(member))
+            for offset, plugin in enumerate(self.enabled_plugins(hook))
+            for member in members
+        ]
+
+    def enabled_plugins(self, hook: str) -> list[TypeInfo]:
+        """The enabled plug-ins that have this hook, each after those it names in `after`."""
+        enabled = {name for name, row in self.tx.plugins().items() if row.get("enabled")}
+        known = [plugin for plugin in self.types.family("plugin") if plugin.name in enabled and hook in plugin.hooks]
+        ordered: list[TypeInfo] = []
+        waiting = sorted(known, key=lambda plugin: plugin.name)
+        while waiting:
+            names = {plugin.name for plugin in waiting}
+            ready = [plugin for plugin in waiting if not names & set(plugin.after)]
+            if not ready:
+                raise ConfigError(
+                    f"Plug-ins wait for each other: {', '.join(sorted(names))}.",
+                    remedy="Correct `after` in their meta/openqrm.yml.",
+                )
+            ordered += ready
+            waiting = [plugin for plugin in waiting if plugin not in ready]
+        return ordered
+
+    def _hook_host(self, plugin: TypeInfo) -> str:
+        words = {
+            "controller": CONTROLLER,
+            "boot_host": self.config.boot.host,
+            "dhcp_host": self.config.dhcp_host or CONTROLLER,
+        }
+        return (plugin.host or "{controller}").format_map(words)
+
+    def boot_step(self, stage: int, verb: str, item: dict[str, object], undo: str = "") -> Step:
+        """One file of the boot tree."""
+        return Step(stage, self.config.boot.host, role_of("service", "boot"), verb, item, undo)
+
+    def heard_of(self, resource: Resource) -> bool:
+        """Whether the resource's heartbeat is fresh, so that it takes orders."""
+        if resource.last_seen is None:
+            return False
+        return datetime.now(UTC) - resource.last_seen < timedelta(seconds=self.config.deadlines.heartbeat_s)
+
+
+def _hook_item(member: Member) -> dict[str, object]:
+    return {
+        "kind": "appliance",
+        "name": manifest.hostname(member.appliance, member.assignment.member),
+        "appliance": member.appliance.name,
+        "member": member.assignment.member,
+        "resource": member.resource.name,
+        "address": member.resource.address,
+        "epoch": member.assignment.epoch,
+    }

@@ -1,0 +1,300 @@
+"""Creation and removal of images and volumes as plans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from openqrm.boot.manifest import sha256
+from openqrm.errors import ConflictError, InUseError, InvalidValueError, OpenqrmError
+from openqrm.model import Image, Plan, Storage, Volume
+from openqrm.names import check_name, check_parameters, check_path, check_size_mib, check_type
+from openqrm.planning.context import CONTROLLER, Context
+from openqrm.planning.operations import Step, role_of
+from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
+
+BUILD, CREATE, REMOVE = 10, 20, 30
+IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
+VOLUME_KEYS = ("name", "storage", "size_mib", "source", "parameters")
+RECIPE_KEYS = ("suite", "variant", "packages", "files")
+
+
+def _rows(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[str, object]]:
+    rows = arguments.get(key)
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise InvalidValueError(f"No {key[:-1]} is given.", remedy=f"Give {key}: a list of {', '.join(known)}.")
+    for row in rows:
+        check_name(key[:-1].capitalize(), row.get("name"))
+        unknown = sorted(set(row) - set(known))
+        if unknown:
+            raise InvalidValueError(
+                f"{key[:-1].capitalize()} {row['name']}: {unknown[0]} is not known.",
+                remedy=f"Known: {', '.join(known)}.",
+            )
+    return rows
+
+
+def _names(arguments: Arguments, key: str) -> list[str]:
+    value = arguments.get(key)
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise InvalidValueError(f"No {key[:-1]} is named.", remedy=f"Give {key}, as `-e {key}=name`.")
+    return list(dict.fromkeys(str(name) for name in names))
+
+
+def _select_new_images(context: Context, arguments: Arguments) -> Selection:
+    rows = _rows(arguments, "images", IMAGE_KEYS)
+    there = {image.name for image in context.tx.images([str(row["name"]) for row in rows])}
+    unchanged = {name: f"image {name} exists already" for name in sorted(there)}
+    return Selection(tuple(str(row["name"]) for row in rows if row["name"] not in there), unchanged)
+
+
+def _storage(context: Context, row: Mapping[str, object]) -> Storage:
+    return context.tx.storage(check_name("Storage", row.get("storage")))
+
+
+def _archive(context: Context, row: Mapping[str, object]) -> tuple[str, list[Step]]:
+    """Path of the archive that fills the image, empty for none, and the steps that build it."""
+    name, recipe, given = str(row["name"]), row.get("recipe"), row.get("archive")
+    if recipe and given:
+        raise InvalidValueError(f"Image {name}: recipe and archive are both given.", remedy="Give one of them.")
+    if given:
+        return check_path(f"Image {name}: archive", given), []
+    if not recipe:
+        return "", []
+    if not isinstance(recipe, Mapping) or set(recipe) - set(RECIPE_KEYS):
+        raise InvalidValueError(
+            f"Image {name}: the recipe is not valid.", remedy=f"Known keys: {', '.join(RECIPE_KEYS)}."
+        )
+    digest = sha256(json.dumps(recipe, sort_keys=True, default=str))
+    path = str(Path(context.config.cache_dir, "archives", f"{digest}.tar.zst"))
+    item = {"name": name, "archive": path} | dict(recipe)
+    return path, [Step(BUILD, CONTROLLER, role_of("image_builder"), "build", item)]
+
+
+def _draw_new_images(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    steps: list[Step] = []
+    objects: list[Mapping[str, object]] = []
+    for row in _rows(arguments, "images", IMAGE_KEYS):
+        if row["name"] not in names:
+            continue
+        image, volume = _image(context, row)
+        storage = context.storages[image.storage]
+        archive, build = _archive(context, row)
+        steps += [*build, *_create_steps(context, storage, volume, archive)]
+        objects.append({"kind": "image", "name": image.name, "image": _fields(image), "volume": _fields(volume)})
+    return Drawing(steps, tuple(objects))
+
+
+def _image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume]:
+    """The image and its volume that this row asks for. Raises: InvalidValueError, NotFoundError, ConflictError."""
+    name = str(row["name"])
+    storage = _storage(context, row)
+    volume = Volume(0, check_name("Volume", row.get("volume", name)), storage.name, _size(name, row))
+    _refuse_taken(context, volume)
+    parameters = check_parameters(f"Image {name}", row.get("parameters") or {})
+    deployment = check_type("Deployment", row.get("deployment"))
+    image = Image(0, name, storage.name, volume.name, deployment, shared=bool(row.get("shared")), parameters=parameters)
+    context.root(image)
+    return image, volume
+
+
+def _size(name: str, row: Mapping[str, object]) -> int:
+    size = row.get("size_mib") or 0
+    return check_size_mib(f"{name}: size_mib", size) if size else 0
+
+
+def _refuse_taken(context: Context, volume: Volume) -> None:
+    if context.tx.volumes(volume.storage, [volume.name]):
+        raise ConflictError(
+            f"Volume {volume.storage}/{volume.name} exists already.",
+            remedy="Choose another name, or remove that volume.",
+        )
+
+
+def _create_steps(context: Context, storage: Storage, volume: Volume, archive: str) -> list[Step]:
+    role = context.types.get("storage", storage.type).role
+    item: dict[str, object] = {"name": volume.name, "location": storage.location, "size_mib": volume.size_mib}
+    if archive:
+        item["archive"] = archive
+    place: dict[str, object] = {"location": storage.location}
+    return [
+        Step(CREATE - 5, storage.host, role, "prepare", place),
+        Step(CREATE, storage.host, role, "volume_create", item, "volume_remove"),
+    ]
+
+
+def _fields(value: Image | Volume) -> dict[str, object]:
+    return {key: entry for key, entry in vars(value).items() if key != "id"}
+
+
+def _commit_new(context: Context, plan: Plan) -> None:
+    volumes = [Volume(id=0, **_mapping(item, "volume")) for item in plan.objects if "volume" in item]
+    images = [Image(id=0, **_mapping(item, "image")) for item in plan.objects if "image" in item]
+    context.tx.save(volumes)
+    context.tx.save(images)
+    for item in plan.objects:
+        context.tx.add_event("info", "Created.", kind=str(item["kind"]), name=str(item["name"]))
+
+
+def _mapping(item: Mapping[str, object], key: str) -> dict[str, Any]:
+    value = item[key]
+    if not isinstance(value, Mapping):
+        raise OpenqrmError(f"The plan's entry for {item.get('name')} is damaged.", remedy="Run the command again.")
+    return dict(value)
+
+
+def _undo_new(_context: Context, plan: Plan) -> Sequence[Step]:
+    """Removal of what the attempted creations may have left."""
+    steps = []
+    for operation in plan.operations:
+        if operation.undo and operation.attempts:
+            for item in operation.items:
+                left = {"name": item["name"], "location": item["location"]}
+                steps.append(Step(REMOVE, operation.host, operation.role, operation.undo, left))
+    return steps
+
+
+def _close_nothing(_context: Context, _plan: Plan, _undone: bool) -> None:
+    """Nothing was recorded before the commit."""
+
+
+def _select_old_images(context: Context, arguments: Arguments) -> Selection:
+    names = _names(arguments, "images")
+    there = {image.name for image in context.tx.images(names)}
+    unchanged = {name: f"image {name} does not exist" for name in names if name not in there}
+    return Selection(tuple(name for name in names if name in there), unchanged)
+
+
+def _draw_old_images(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    steps: list[Step] = []
+    objects: list[Mapping[str, object]] = []
+    for image in context.tx.images(list(names)):
+        _refuse_used(context, image)
+        destroy = bool(arguments.get("destroy_data"))
+        objects.append(
+            {"kind": "image", "name": image.name, "storage": image.storage, "volume": image.volume, "destroy": destroy}
+        )
+        if destroy:
+            steps.append(_remove_step(context, context.storages[image.storage], image.volume))
+    return Drawing(steps, tuple(objects))
+
+
+def _refuse_used(context: Context, image: Image) -> None:
+    users = [f"appliance {a.name}" for a in context.tx.appliances() if a.image == image.name]
+    users += [f"image {i.name}" for i in context.tx.images() if i.parent == image.name]
+    if users:
+        raise InUseError(
+            f"Image {image.name} is used by {', '.join(users[:5])}.", remedy="Remove or change these first."
+        )
+
+
+def _remove_step(context: Context, storage: Storage, volume: str) -> Step:
+    role = context.types.get("storage", storage.type).role
+    item: dict[str, object] = {"name": volume, "location": storage.location}
+    return Step(REMOVE, storage.host, role, "volume_remove", item)
+
+
+def _commit_old_images(context: Context, plan: Plan) -> None:
+    context.tx.remove("image", [str(item["name"]) for item in plan.objects])
+    context.tx.remove("volume", [f"{item['storage']}/{item['volume']}" for item in plan.objects if item["destroy"]])
+
+
+def _no_undo(_context: Context, _plan: Plan) -> Sequence[Step]:
+    """Removed data cannot be brought back; run again, the removal goes on."""
+    return ()
+
+
+def _select_new_volumes(context: Context, arguments: Arguments) -> Selection:
+    names, unchanged = [], {}
+    for row in _rows(arguments, "volumes", VOLUME_KEYS):
+        full = f"{_storage(context, row).name}/{row['name']}"
+        if context.tx.volumes(str(row["storage"]), [str(row["name"])]):
+            unchanged[full] = f"volume {full} exists already"
+        else:
+            names.append(full)
+    return Selection(tuple(names), unchanged)
+
+
+def _draw_new_volumes(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    steps: list[Step] = []
+    objects: list[Mapping[str, object]] = []
+    for row in _rows(arguments, "volumes", VOLUME_KEYS):
+        full = f"{row['storage']}/{row['name']}"
+        if full in names:
+            storage = context.storages[str(row["storage"])]
+            source = str(row.get("source") or "")
+            parameters = check_parameters(f"Volume {full}", row.get("parameters") or {})
+            volume = Volume(0, str(row["name"]), storage.name, _size(full, row), source, parameters)
+            steps += _clone_steps(context, storage, volume) if source else _create_steps(context, storage, volume, "")
+            objects.append({"kind": "volume", "name": full, "volume": _fields(volume)})
+    return Drawing(steps, tuple(objects))
+
+
+def _clone_steps(context: Context, storage: Storage, volume: Volume) -> list[Step]:
+    backend = context.types.get("storage", storage.type)
+    context.tx.volume(storage.name, volume.parent)
+    if "clone" not in backend.capabilities:
+        raise OpenqrmError(
+            f"Storage {storage.name} ({storage.type}) cannot clone.", remedy="Create a volume and fill it."
+        )
+    item: dict[str, object] = {"name": volume.name, "location": storage.location, "source": volume.parent}
+    return [Step(CREATE, storage.host, backend.role, "volume_clone", item, "volume_remove")]
+
+
+def _select_old_volumes(context: Context, arguments: Arguments) -> Selection:
+    names, unchanged = [], {}
+    for full in _names(arguments, "volumes"):
+        storage, _, name = full.partition("/")
+        if not name:
+            raise InvalidValueError(f"Volume {full!r} names no storage.", remedy="Give it as storage/volume.")
+        if context.tx.volumes(context.tx.storage(storage).name, [name]):
+            names.append(full)
+        else:
+            unchanged[full] = f"volume {full} does not exist"
+    return Selection(tuple(names), unchanged)
+
+
+def _draw_old_volumes(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    if not arguments.get("destroy_data"):
+        raise InvalidValueError(f"Removing volume {names[0]} destroys its data.", remedy="Say so: destroy_data=true.")
+    users = {f"{image.storage}/{image.volume}": image.name for image in context.tx.images()}
+    for full in names:
+        if full in users:
+            raise InUseError(f"Volume {full} is used by image {users[full]}.", remedy="Remove the image first.")
+    pairs = [full.partition("/") for full in names]
+    steps = [_remove_step(context, context.storages[storage], name) for storage, _, name in pairs]
+    return Drawing(steps, tuple({"kind": "volume", "name": full} for full in names))
+
+
+def _commit_old_volumes(context: Context, plan: Plan) -> None:
+    context.tx.remove("volume", [str(item["name"]) for item in plan.objects])
+
+
+LEFT = "What was removed stays removed; run the command again to go on."
+VERBS = (
+    Verb("image_create", "image", _select_new_images, _draw_new_images, _commit_new, _undo_new, _close_nothing),
+    Verb(
+        "image_remove",
+        "image",
+        _select_old_images,
+        _draw_old_images,
+        _commit_old_images,
+        _no_undo,
+        _close_nothing,
+        LEFT,
+    ),
+    Verb("volume_create", "volume", _select_new_volumes, _draw_new_volumes, _commit_new, _undo_new, _close_nothing),
+    Verb(
+        "volume_remove",
+        "volume",
+        _select_old_volumes,
+        _draw_old_volumes,
+        _commit_old_volumes,
+        _no_undo,
+        _close_nothing,
+        LEFT,
+    ),
+)

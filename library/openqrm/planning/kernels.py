@@ -1,0 +1,166 @@
+"""Kernels as plans: their files into the boot tree, and what nodes without an assignment boot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from openqrm.boot import tree
+from openqrm.errors import InvalidValueError
+from openqrm.model import Kernel, Plan
+from openqrm.names import check_name, check_path, check_sha256
+from openqrm.planning.context import CONTROLLER, Context
+from openqrm.planning.operations import Step, role_of
+from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
+
+BLOBS, DEFAULTS = 10, 20
+FILES = ("vmlinuz", "initramfs", "modules")
+BUILD_KEYS = ("name", "source", "package", "directory", "version")
+SOURCES = ("running", "package", "directory")
+DEFAULT_KERNEL = "default_kernel"
+
+
+def _rows(arguments: Arguments) -> list[Mapping[str, object]]:
+    """The built kernels: `name`, `version`, `arch`, `default`, and for each file `path`, `sha256`, `size`."""
+    rows = arguments.get("kernels")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise InvalidValueError("No kernel is given.", remedy="Give kernels, a list of what was built.")
+    return rows
+
+
+def _select_build(_context: Context, arguments: Arguments) -> Selection:
+    """Every kernel that is asked for: the build looks into its cache first."""
+    for row in _rows(arguments):
+        if row.get("source") not in SOURCES:
+            raise InvalidValueError(
+                f"Kernel {row.get('name')}: source {row.get('source')!r} is not known.",
+                remedy=f"Use one of {', '.join(SOURCES)}.",
+            )
+    return Selection(tuple(check_name("Kernel", row.get("name")) for row in _rows(arguments)))
+
+
+def _draw_build(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    place = {"ca_file": str(context.config.ca_file), "cache_dir": str(Path(context.config.cache_dir, "kernels"))}
+    steps = [
+        Step(
+            BLOBS,
+            CONTROLLER,
+            role_of("kernel_image"),
+            "build",
+            {key: row[key] for key in BUILD_KEYS if key in row} | place,
+        )
+        for row in _rows(arguments)
+    ]
+    return Drawing(steps, tuple({"kind": "kernel", "name": name} for name in names))
+
+
+def _commit_build(context: Context, plan: Plan) -> None:
+    """What was built is in the cache; kernel_add records it."""
+
+
+def _select_add(context: Context, arguments: Arguments) -> Selection:
+    names, unchanged = [], {}
+    for row in _rows(arguments):
+        kernel = _kernel(context, row)
+        known = context.kernels.get(kernel.name)
+        becomes_default = _default(context, row) and context.tx.setting(DEFAULT_KERNEL) != kernel.name
+        if known and _files(known) == _files(kernel) and not becomes_default:
+            unchanged[kernel.name] = f"kernel {kernel.name} is there already"
+        else:
+            names.append(kernel.name)
+    return Selection(tuple(names), unchanged)
+
+
+def _kernel(context: Context, row: Mapping[str, object]) -> Kernel:
+    name = check_name("Kernel", row.get("name"))
+    files = {key: _file(name, key, row.get(key)) for key in FILES}
+    known = context.kernels.get(name)
+    return Kernel(
+        id=known.id if known else 0,
+        name=name,
+        version=str(row.get("version")),
+        arch=str(row.get("arch") or "x86_64"),
+        vmlinuz=check_sha256(f"Kernel {name}: vmlinuz", files["vmlinuz"]["sha256"]),
+        initramfs=check_sha256(f"Kernel {name}: initramfs", files["initramfs"]["sha256"]),
+        modules=check_sha256(f"Kernel {name}: modules", files["modules"]["sha256"]),
+        sizes={key: files[key].get("size", 0) for key in FILES},
+        parameters=known.parameters if known else {},
+    )
+
+
+def _file(name: str, key: str, value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping) or not {"path", "sha256"} <= set(value):
+        raise InvalidValueError(f"Kernel {name}: {key} is {value!r}.", remedy="Give its path and sha256.")
+    return value
+
+
+def _files(kernel: Kernel) -> tuple[str, str, str, str]:
+    return kernel.version, kernel.vmlinuz, kernel.initramfs, kernel.modules
+
+
+def _default(context: Context, row: Mapping[str, object]) -> bool:
+    """Whether nodes without an assignment boot it: when asked for, when it is the first, when it is so now."""
+    current = context.tx.setting(DEFAULT_KERNEL)
+    return bool(row.get("default")) or current is None or current == row.get("name")
+
+
+def _draw_add(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    steps: list[Step] = []
+    objects: list[Mapping[str, object]] = []
+    for row in _rows(arguments):
+        if row["name"] not in names:
+            continue
+        kernel = _kernel(context, row)
+        for key in FILES:
+            source = check_path(f"Kernel {kernel.name}: {key}", _file(kernel.name, key, row.get(key))["path"])
+            entry = tree.entry(context.config, f"blobs/{getattr(kernel, key)}") | {"source": source}
+            del entry["content"]
+            steps.append(context.boot_step(BLOBS, "blobs", entry))
+        default = _default(context, row)
+        if default:
+            steps += _default_steps(context, kernel)
+        objects.append({"kind": "kernel", "name": kernel.name, "kernel": vars(kernel), "default": default})
+    return Drawing(steps, tuple(objects))
+
+
+def _default_steps(context: Context, kernel: Kernel) -> list[Step]:
+    return [context.boot_step(DEFAULTS, "present", entry) for entry in tree.default_entries(context.config, kernel)]
+
+
+def _commit_add(context: Context, plan: Plan) -> None:
+    for item in plan.objects:
+        fields = item["kernel"]
+        if isinstance(fields, Mapping):
+            context.tx.save([Kernel(**fields)])
+        if item["default"]:
+            context.tx.set_setting(DEFAULT_KERNEL, item["name"])
+
+
+def _select_default(context: Context, arguments: Arguments) -> Selection:
+    """The kernel, also where it is the default already: what nodes boot is published again."""
+    return Selection((context.tx.kernel(check_name("Kernel", arguments.get("kernel"))).name,))
+
+
+def _draw_default(context: Context, names: Sequence[str], _arguments: Arguments, _plan_id: int) -> Drawing:
+    return Drawing(_default_steps(context, context.kernels[names[0]]), ({"kind": "kernel", "name": names[0]},))
+
+
+def _commit_default(context: Context, plan: Plan) -> None:
+    context.tx.set_setting(DEFAULT_KERNEL, plan.objects[0]["name"])
+
+
+def _no_undo(_context: Context, _plan: Plan) -> Sequence[Step]:
+    """Files under their digest harm nobody, and defaults are written whole: running it again finishes it."""
+    return ()
+
+
+def _close(_context: Context, _plan: Plan, _undone: bool) -> None:
+    """Nothing was recorded before the commit."""
+
+
+AGAIN = "Run the command again to finish it."
+VERBS = (
+    Verb("kernel_build", "kernel", _select_build, _draw_build, _commit_build, _no_undo, _close, AGAIN),
+    Verb("kernel_add", "kernel", _select_add, _draw_add, _commit_add, _no_undo, _close, AGAIN),
+    Verb("kernel_set_default", "kernel", _select_default, _draw_default, _commit_default, _no_undo, _close, AGAIN),
+)

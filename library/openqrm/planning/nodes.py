@@ -1,0 +1,115 @@
+"""What the controller asks of nodes while a plan is applied: orders, and waiting for what nodes report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from openqrm.errors import DeadlineError
+from openqrm.model import Resource
+from openqrm.store import Reader, Store, Writer
+
+POLL_S = 0.25
+Item = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Waited:
+    """The outcome of a wait: the resources that arrived, and for each other one why it did not; `seconds` taken."""
+
+    arrived: tuple[str, ...]
+    missing: dict[str, str]
+    seconds: float
+
+
+def give(tx: Writer, items: Sequence[Item]) -> None:
+    """Puts the orders where the nodes' long polls find them; the resources are starting or stopping from now on."""
+    tx.give_orders([(str(i["resource"]), str(i["order"]), int(str(i["epoch"])), str(i["manifest"])) for i in items])
+    expect(tx, [item for item in items if item["order"] != "release"])
+
+
+def expect(tx: Writer, items: Sequence[Item]) -> None:
+    """Marks reserved resources as starting."""
+    reserved = tx.resources([str(item["resource"]) for item in items]) if items else []
+    tx.set_state("resource", [r.name for r in reserved if r.state == "reserved"], "starting", _deadline(reserved))
+
+
+def _deadline(resources: Sequence[Resource]) -> datetime | None:
+    return next((resource.deadline for resource in resources if resource.deadline), None)
+
+
+def cancel(tx: Writer, items: Sequence[Item]) -> None:
+    """Takes back orders that were not fetched yet."""
+    for order in tx.orders([str(item["resource"]) for item in items]):
+        tx.set_order(order.id, "cancelled")
+
+
+def reached(verb: str, item: Item, resource: Resource) -> str:
+    """Empty if the resource is where the item's wait wants it, else what it is instead."""
+    if verb == "wait_idle":
+        if resource.mode == "idle" and resource.boot_id != item["boot_id"]:
+            return ""
+        return f"it is {resource.mode or 'silent'}, boot {resource.boot_id or 'unknown'}, not idle after a new boot"
+    if resource.mode != "deployed" or resource.reported_epoch != item["epoch"]:
+        mode, epoch = resource.mode or "nothing", resource.reported_epoch
+        return f"it reports {mode}, epoch {epoch}, not deployed in epoch {item['epoch']}"
+    if resource.manifest != item["manifest"]:
+        return f"it booted manifest {resource.manifest[:12] or 'unknown'}, not {str(item['manifest'])[:12]}"
+    if item["stage"] == "up" and resource.stage != "up":
+        return f"its system is at stage {resource.stage}, its agent does not report yet"
+    return ""
+
+
+def wait(store: Store, verb: str, items: Sequence[Item]) -> Waited:
+    """Waits until all items are reached, their deadline passed, or their order failed.
+
+    Raises: DeadlineError for items that are not `soft`, naming each resource and what it last did.
+    """
+    begun = time.monotonic()
+    waiting = {str(item["resource"]): item for item in items}
+    arrived: list[str] = []
+    missing: dict[str, str] = {}
+    while waiting:
+        with store.read() as tx:
+            rows = tx.resources(sorted(waiting))
+            failed = _failed_orders(tx, waiting)
+        for resource in rows:
+            item = waiting[resource.name]
+            reason = reached(verb, item, resource)
+            late = time.monotonic() - begun > float(str(item["deadline_s"]))
+            if not reason:
+                arrived.append(resource.name)
+            elif resource.name in failed and verb == "wait_up":
+                missing[resource.name] = failed[resource.name]
+            elif late:
+                missing[resource.name] = f"after {item['deadline_s']} s {reason}"
+            if not reason or resource.name in missing:
+                del waiting[resource.name]
+        if waiting:
+            time.sleep(POLL_S)
+    outcome = Waited(tuple(arrived), missing, time.monotonic() - begun)
+    _raise_for_missing(items, outcome)
+    return outcome
+
+
+def _failed_orders(tx: Reader, waiting: Mapping[str, Item]) -> dict[str, str]:
+    """The resources whose order of the awaited epoch failed, with what the node says."""
+    return {
+        order.resource: f"the node reports: {order.message or 'order failed'}"
+        for order in tx.orders(sorted(waiting), states=("failed",))
+        if order.epoch == waiting[order.resource].get("epoch")
+    }
+
+
+def _raise_for_missing(items: Sequence[Item], outcome: Waited) -> None:
+    soft = {str(item["resource"]) for item in items if item.get("soft")}
+    hard = {name: reason for name, reason in outcome.missing.items() if name not in soft}
+    if hard:
+        shown = "; ".join(f"{name}: {reason}" for name, reason in sorted(hard.items())[:5])
+        more = f" and {len(hard) - 5} more" if len(hard) > 5 else ""
+        raise DeadlineError(
+            f"Not reached by {len(hard)} of {len(items)} resources: {shown}{more}.",
+            remedy="See `openqrm event list` and the node's console.",
+        )

@@ -1,0 +1,82 @@
+"""Operations from steps: equal calls on one host become one operation with a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from openqrm.model import Operation
+
+COLLECTION = "openqrm.datacenter"
+VARIABLES = {
+    "storage": "storage_volumes",
+    "deployment": "deployment_grants",
+    "power": "power_endpoints",
+    "service": "service_entries",
+    "plugin": "plugin_objects",
+    "node": "node_items",
+    "image_builder": "image_builder_recipes",
+    "kernel_image": "kernel_image_kernels",
+}
+# Verbs of storage types that take locations instead of volumes.
+LOCATION_VERBS = ("prepare", "volume_list")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One item for one verb of a role on a host. `stage` orders steps; only their order counts, not their distance."""
+
+    stage: int
+    host: str
+    role: str
+    verb: str
+    item: Mapping[str, object]
+    undo: str = ""
+
+
+def role_of(family: str, name: str = "") -> str:
+    """The FQCN of a role of this collection."""
+    return f"{COLLECTION}.{family}_{name}" if name else f"{COLLECTION}.{family}"
+
+
+def variable_of(role: str, verb: str) -> str:
+    """The list variable that the role's verb takes, by its family (the first word of its name)."""
+    name = role.rsplit(".", 1)[-1]
+    if name.startswith("storage_") and verb in LOCATION_VERBS:
+        return "storage_locations"
+    return VARIABLES.get(name) or VARIABLES[name.split("_", 1)[0]]
+
+
+def group(steps: Iterable[Step], *, first_seq: int = 1) -> tuple[Operation, ...]:
+    """The steps as operations: one per stage, host, role and verb; stages become phases 1, 2, 3 without gaps.
+
+    Items that occur twice are given once. The order within an operation is that of the steps.
+    """
+    calls: dict[tuple[int, str, str, str, str], list[Mapping[str, object]]] = {}
+    for step in steps:
+        calls.setdefault((step.stage, step.host, step.role, step.verb, step.undo), []).append(step.item)
+    phases = {stage: number for number, stage in enumerate(sorted({key[0] for key in calls}), start=1)}
+    return tuple(
+        Operation(
+            seq=seq,
+            phase=phases[stage],
+            host=host,
+            role=role,
+            verb=verb,
+            variable=variable_of(role, verb),
+            items=tuple(_unique(items)),
+            undo=undo,
+        )
+        for seq, ((stage, host, role, verb, undo), items) in enumerate(
+            sorted(calls.items(), key=lambda call: call[0][:2]), start=first_seq
+        )
+    )
+
+
+def _unique(items: Iterable[Mapping[str, object]]) -> Iterable[Mapping[str, object]]:
+    seen: set[str] = set()
+    for item in items:
+        mark = repr(sorted(item.items(), key=lambda pair: pair[0]))
+        if mark not in seen:
+            seen.add(mark)
+            yield item

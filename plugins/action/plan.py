@@ -1,0 +1,92 @@
+# Copyright: the openQRM project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans on the controller: prepare, hand out, journal, commit, undo."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.openqrm.datacenter.plugins.plugin_utils.store import StoreAction, actor
+
+try:
+    from openqrm.planning import changes
+    from openqrm.planning import verbs as _verbs
+    from openqrm.planning.owner import owner_of
+except ImportError:
+    pass  # StoreAction reports it
+else:
+    _verbs.known()  # imported here once, in the process that forks the workers
+
+ARGUMENTS = {
+    "step": {"type": "str", "required": True, "choices": ["prepare", "begin", "end", "finish", "close"]},
+    "config": {"type": "path"},
+    "verb": {"type": "str"},
+    "arguments": {"type": "dict", "default": {}},
+    "plan": {"type": "int"},
+    "seq": {"type": "int"},
+    "error": {"type": "str", "default": ""},
+}
+
+
+def calls(planned):
+    """Return the facts from which playbooks/plan_apply.yml takes what to do and the hosts to do it on."""
+    hosts = dict.fromkeys(host for call in planned for host in call["seqs"])
+    return {"openqrm_calls": list(planned), "openqrm_hosts": list(hosts)}
+
+
+class ActionModule(StoreAction):
+    """One step in the life of a plan."""
+
+    _supports_check_mode = True
+
+    def spec(self):
+        """Return the arguments of the task."""
+        return {"argument_spec": ARGUMENTS}
+
+    def work(self, datacenter, options):
+        """Return the result of the step."""
+        return getattr(self, f"_{options['step']}")(datacenter, options)
+
+    def _prepare(self, center, options):
+        check = self._task.check_mode
+        arguments = {key: value for key, value in options["arguments"].items() if value is not None}
+        owner = owner_of(os.getppid())
+        plan = changes.prepare(center, options["verb"], arguments, owner=owner, actor=actor(), check=check)
+        unchanged = list(plan.unchanged.values())
+        report = {"plan": plan.plan, "verb": options["verb"], "unchanged": unchanged, "check": check}
+        result = {
+            "changed": bool(plan.plan),
+            "plan": plan.plan,
+            "lines": list(plan.lines),
+            "unchanged": unchanged,
+            "msg": "; ".join(unchanged),
+            "ansible_facts": {
+                "openqrm_plan": 0 if check else plan.plan,
+                **calls([] if check else plan.calls),
+                "openqrm_report": report,
+            },
+        }
+        if self._task.diff and plan.lines:
+            result["diff"] = {"before": "", "after": "".join(f"{line}\n" for line in plan.lines)}
+        return result
+
+    def _begin(self, center, options):
+        with center.store.write(actor(), f"plan {options['plan']}") as tx:
+            operation, items = changes.begin(tx, options["plan"], options["seq"])
+        role = operation.role.rsplit(".", 1)[-1]
+        facts = {operation.variable: [dict(item) for item in items], f"{role}_result": None}
+        return {"changed": False, "count": len(items), "ansible_facts": facts}
+
+    def _end(self, center, options):
+        with center.store.write(actor(), f"plan {options['plan']}") as tx:
+            changes.end(tx, options["plan"], options["seq"], options["error"])
+        return {"changed": False}
+
+    def _finish(self, center, options):
+        plan = changes.finish(center, options["plan"], actor())
+        return {"changed": False, "errors": list(plan.lines), "ansible_facts": calls(plan.calls)}
+
+    def _close(self, center, options):
+        changes.close(center, options["plan"], actor())
+        return {"changed": False}

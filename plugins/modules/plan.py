@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright: the openQRM project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+short_description: One step in the life of a plan
+version_added: 0.1.0
+description:
+  - Prepares a change as a journalled plan, hands its operations out to the plays, journals their outcome,
+    and commits or undoes it.
+  - It is what the playbooks of this collection are made of; other playbooks use those.
+options:
+  step:
+    description:
+      - V(prepare) computes and stores the plan; in check mode it computes the same and leaves nothing behind.
+      - V(begin) and V(end) journal one operation.
+      - V(finish) commits, or draws the operations that undo; V(close) ends a plan that was not committed, and fails.
+    type: str
+    required: true
+    choices: [prepare, begin, end, finish, close]
+  verb:
+    description: What to plan, for O(step=prepare), for example V(start).
+    type: str
+  arguments:
+    description: The verb's arguments, for O(step=prepare).
+    type: dict
+    default: {}
+  plan:
+    description: The plan's number, for all steps but V(prepare).
+    type: int
+  seq:
+    description: The operation's number, for V(begin) and V(end).
+    type: int
+  error:
+    description: What failed, for O(step=end); empty if nothing did.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: V(prepare) returns the plan and stores nothing.
+  diff_mode:
+    support: full
+    description: V(prepare) returns the whole plan as the diff.
+extends_documentation_fragment:
+  - openqrm.datacenter.store
+"""
+
+EXAMPLES = r"""
+- name: Plan the start of web01
+  openqrm.datacenter.plan:
+    step: prepare
+    verb: start
+    arguments:
+      appliances: [web01]
+"""
+
+RETURN = r"""
+plan:
+  description: The plan's number; 0 if there is nothing to do.
+  returned: O(step=prepare)
+  type: int
+lines:
+  description: The plan as text.
+  returned: O(step=prepare)
+  type: list
+  elements: str
+unchanged:
+  description: Why objects need nothing.
+  returned: O(step=prepare)
+  type: list
+  elements: str
+errors:
+  description: What failed.
+  returned: O(step=finish)
+  type: list
+  elements: str
+"""

@@ -1,0 +1,70 @@
+"""The iPXE templates against whole expected files, rendered by jinja2 as the library does and by Ansible."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jinja2
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TEMPLATES = ROOT / "boot-templates" / "ipxe"
+GOLDEN = Path(__file__).parent / "golden"
+NAMES = ("boot.ipxe", "default.ipxe", "node.ipxe")
+VARIABLES: dict[str, object] = {
+    "boot_url": "http://10.77.0.1",
+    "boot_tls_url": "https://10.77.0.1",
+    "api_url": "https://10.77.0.1:7443",
+    "kernel": {"name": "default", "version": "6.1.0-1-cloud-amd64", "vmlinuz": "a" * 64, "initramfs": "b" * 64},
+    "kernel_args": "mitigations=auto",
+}
+
+
+def render(name: str, variables: dict[str, object]) -> str:
+    """Return the template `name` as the library renders it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template(f"{name}.j2").render(variables)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rendered_file_is_the_golden_file(name: str) -> None:
+    assert render(name, VARIABLES) == (GOLDEN / name).read_text()
+
+
+@pytest.mark.parametrize("name", ["default.ipxe", "node.ipxe"])
+@pytest.mark.parametrize("missing", sorted(VARIABLES))
+def test_missing_variable_is_an_error(name: str, missing: str) -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        render(name, {key: value for key, value in VARIABLES.items() if key != missing})
+
+
+def test_no_kernel_arguments_leave_no_blank() -> None:
+    line = next(line for line in render("node.ipxe", {**VARIABLES, "kernel_args": ""}).splitlines() if line.startswith("kernel "))
+    assert "panic=30 ||" in line
+
+
+def test_every_goto_has_its_label() -> None:
+    for name in NAMES:
+        text = render(name, VARIABLES)
+        labels = {line[1:] for line in text.splitlines() if line.startswith(":")}
+        assert {words.split()[0] for words in text.split("goto ")[1:]} <= labels
+
+
+def test_ansible_renders_the_same(tmp_path: Path) -> None:
+    playbook = tmp_path / "render.yml"
+    tasks = [
+        {"ansible.builtin.template": {"src": str(TEMPLATES / f"{name}.j2"), "dest": str(tmp_path / name), "mode": "0644"}} for name in NAMES
+    ]
+    playbook.write_text(
+        json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": VARIABLES, "tasks": tasks}])
+    )
+    program = Path(sys.executable).with_name("ansible-playbook")
+    environment = {**os.environ, "ANSIBLE_PYTHON_INTERPRETER": sys.executable, "ANSIBLE_LOCALHOST_WARNING": "false"}
+    subprocess.run([str(program), str(playbook)], check=True, capture_output=True, cwd=tmp_path, env=environment)
+    assert [(tmp_path / name).read_text() for name in NAMES] == [(GOLDEN / name).read_text() for name in NAMES]

@@ -1,0 +1,82 @@
+"""lab_image: built once per recipe; a failed build leaves nothing; the recipe of the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError
+from ansible_collections.openqrm.datacenter.plugins.modules import lab_image
+
+RECIPE = Path(__file__).resolve().parents[3] / "roles/lab/files/storage-server"
+
+
+def params(base: Path) -> dict[str, Any]:
+    recipe = base / "recipe"
+    (recipe / "root/etc").mkdir(parents=True, exist_ok=True)
+    (recipe / "root/etc/name").write_text("x\n")
+    (recipe / "packages").write_text("# comment\nkernel\n\nssh\n")
+    (recipe / "customize.sh").write_text("true\n")
+    return {"recipe_dir": str(recipe), "suite": "s", "size_mib": 1, "cache_dir": str(base / "cache"), "timeout_s": 5}
+
+
+def bootstrap(argv: list[str]) -> str:
+    """What mmdebstrap leaves behind, as far as it counts."""
+    boot = Path(argv[-1], "boot")
+    boot.mkdir(parents=True)
+    for name in ("vmlinuz", "initrd.img"):
+        (boot / name).write_text(name)
+    return ""
+
+
+def builder(played: Callable[..., Any]) -> Any:
+    return played(mmdebstrap=bootstrap)
+
+
+def test_builds_once_per_recipe(tmp_path: Path, played: Callable[..., Any]) -> None:
+    runner = builder(played)
+    first = lab_image.ensure(params(tmp_path), False, runner)
+    assert first["changed"]
+    assert Path(first["vmlinuz"]).read_text() == "vmlinuz"
+    assert sorted(path.name for path in Path(first["image"]).parent.iterdir()) == ["image", "initrd", "vmlinuz"]
+    assert [line.split()[0] for line in runner.commands] == ["mmdebstrap", "mkfs.ext4"]
+    assert "--include=kernel,ssh " in runner.commands[0]
+    second = lab_image.ensure(params(tmp_path), False, runner)
+    assert (second["changed"], second["image"], len(runner.commands)) == (False, first["image"], 2)
+
+
+@pytest.mark.parametrize("change", ["packages", "customize.sh", "root/etc/name", "root/etc/new"])
+def test_another_recipe_is_another_image(tmp_path: Path, change: str) -> None:
+    before = lab_image.ensure(params(tmp_path), True)["image"]
+    wanted = params(tmp_path)
+    (tmp_path / "recipe" / change).write_text("other\n")
+    assert lab_image.ensure(wanted, True)["image"] != before
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path, played: Callable[..., Any]) -> None:
+    runner = builder(played)
+    runner.answers["mkfs.ext4"] = CommandError(["mkfs.ext4"], 1, "no space")
+    with pytest.raises(CommandError, match="no space"):
+        lab_image.ensure(params(tmp_path), False, runner)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lab-image.lock"]
+
+
+def test_a_killed_build_is_done_again(tmp_path: Path, played: Callable[..., Any]) -> None:
+    target = Path(lab_image.ensure(params(tmp_path), True)["image"]).parent
+    Path(f"{target}.new/root").mkdir(parents=True)
+    assert lab_image.ensure(params(tmp_path), False, builder(played))["changed"]
+    assert not Path(f"{target}.new").exists()
+
+
+def test_check_mode_builds_nothing(tmp_path: Path, played: Callable[..., Any]) -> None:
+    runner = builder(played)
+    assert lab_image.ensure(params(tmp_path), True, runner)["changed"]
+    assert (runner.commands, (tmp_path / "cache").exists()) == ([], False)
+
+
+def test_recipe_of_the_collection_is_sorted_and_whole() -> None:
+    names = lab_image.packages((RECIPE / "packages").read_text())
+    assert names == sorted(set(names))
+    assert {"linux-image-cloud-amd64", "openssh-server", "python3", "nfs-kernel-server"} <= set(names)

@@ -1,0 +1,188 @@
+"""Cases of the modules directory_volume, directory_location and directory_volume_info."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.openqrm.datacenter.plugins.module_utils import directories
+from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError
+
+from tests.unit.plugins.module_cases import run_module
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> Path:
+    """A location with the volume golden, which has a hard link, an extended attribute and a mode."""
+    golden = tmp_path / "volumes/golden"
+    (golden / "etc").mkdir(parents=True)
+    (golden / "etc/passwd").write_text("root\n")
+    (golden / "etc/passwd").chmod(0o640)
+    os.link(golden / "etc/passwd", golden / "etc/link")
+    os.setxattr(golden / "etc/passwd", "user.note", b"kept")
+    (golden / "gone").symlink_to("/nowhere")
+    return tmp_path / "volumes"
+
+
+def volume(location: Path, name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "location": str(location), **more}
+
+
+# what is done before, arguments of the volume, state, whether it changes, names afterwards
+CASES: dict[str, tuple[dict[str, str], str, bool, list[str]]] = {
+    "new": ({"name": "new"}, "present", True, ["golden", "new"]),
+    "there already": ({"name": "golden"}, "present", False, ["golden"]),
+    "clone": ({"name": "copy", "source": "golden"}, "present", True, ["copy", "golden"]),
+    "clone there already": ({"name": "golden", "source": "missing"}, "present", False, ["golden"]),
+    "removed": ({"name": "golden"}, "absent", True, []),
+    "gone already": ({"name": "other"}, "absent", False, ["golden"]),
+}
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check"])
+@pytest.mark.parametrize("case", CASES)
+def test_volumes(case: str, check: bool, location: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, state, changed, names = CASES[case]
+    arguments = {"volumes": [options | {"location": str(location)}], "state": state}
+    result = run_module("directory_volume", capsys, arguments, check=check)
+    path = str(location / options["name"])
+    assert result["items"] == [{"name": options["name"], "location": str(location), "path": path, "changed": changed}]
+    assert result["diff"]["after"] == ({path: True if state == "present" else None} if changed else {})
+    assert sorted(entry.name for entry in location.iterdir()) == (["golden"] if check else names)
+
+
+def verify_golden(copy: Path) -> None:
+    passwd = copy / "etc/passwd"
+    assert passwd.read_text() == "root\n"
+    assert passwd.stat().st_mode & 0o777 == 0o640
+    assert passwd.stat().st_ino == (copy / "etc/link").stat().st_ino
+    assert os.getxattr(passwd, "user.note") == b"kept"
+    assert (copy / "gone").is_symlink()
+
+
+def test_a_clone_keeps_links_and_attributes(location: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_module("directory_volume", capsys, {"volumes": [volume(location, "copy", source="golden")]})
+    verify_golden(location / "copy")
+    assert (location / "copy/etc/passwd").stat().st_ino != (location / "golden/etc/passwd").stat().st_ino
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.zst"])
+def test_an_archive_fills_a_new_volume(
+    suffix: str, location: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / f"golden{suffix}"
+    subprocess.run(
+        ["tar", "-C", str(location / "golden"), "--xattrs", "-a", "-cf", str(archive), "."], check=True, timeout=60
+    )
+    new = volume(location, "copy", archive="/controller/golden")
+    run_module("directory_volume", capsys, {"volumes": [new], "archives": {"/controller/golden": str(archive)}})
+    verify_golden(location / "copy")
+    checked = volume(location, "other", archive="/controller/golden")
+    assert run_module("directory_volume", capsys, {"volumes": [checked]}, check=True)["changed"]
+
+
+BAD: dict[str, tuple[dict[str, str], str]] = {
+    "path as name": ({"name": "../x"}, "not a volume name"),
+    "slash": ({"name": "a/b"}, "not a volume name"),
+    "dot first": ({"name": ".new.a"}, "not a volume name"),
+    "newline": ({"name": "a\n"}, "not a volume name"),
+    "64 characters": ({"name": "a" * 64}, "not a volume name"),
+    "relative location": ({"name": "a", "location": "srv"}, "give an absolute path"),
+    "location with dots": ({"name": "a", "location": "/srv/../etc"}, "give an absolute path"),
+    "root as location": ({"name": "a", "location": "/"}, "give an absolute path"),
+    "missing location": ({"name": "a", "location": "/nowhere/volumes"}, "run the role's prepare"),
+    "missing source": ({"name": "a", "source": "b"}, "its source b does not exist"),
+    "missing archive": ({"name": "a", "archive": "/nowhere/a.tar"}, "the archive /nowhere/a.tar does not exist"),
+    "source and archive": ({"name": "a", "source": "golden", "archive": "/a"}, "give one of both"),
+    "twice": ({"name": "good"}, "is in the list twice"),
+    "a file": ({"name": "file"}, "exists and is not a directory"),
+    "a link": ({"name": "link"}, "exists and is not a directory"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_volume_fails_before_anything_is_touched(
+    case: str, location: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, expected = BAD[case]
+    (location / "file").write_text("")
+    (location / "link").symlink_to("golden")
+    arguments = {"volumes": [volume(location, "good"), {"location": str(location)} | options]}
+    result = run_module("directory_volume", capsys, arguments)
+    assert result["failed"]
+    assert expected in result["msg"]
+    assert not (location / "good").exists()
+
+
+def failing(program: str) -> Callable[..., str]:
+    """A command runner that runs nothing of `program` but fails."""
+
+    def command(argv: list[str], timeout_s: int = 60) -> str:
+        if argv[0] == program:
+            raise CommandError(argv, 1, "No space left on device")
+        subprocess.run(argv, check=True, timeout=timeout_s)
+        return ""
+
+    return command
+
+
+@pytest.mark.parametrize("program", ["cp", "sync"])
+def test_a_copy_that_fails_leaves_nothing(program: str, location: Path) -> None:
+    with pytest.raises(CommandError, match="No space left"):
+        directories.ensure_volumes(
+            [volume(location, "copy", source="golden")], "present", False, command=failing(program)
+        )
+    assert [entry.name for entry in location.iterdir()] == ["golden"]
+
+
+def test_what_a_killed_run_left_is_made_anew(location: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (location / ".new.copy/half").mkdir(parents=True)
+    run_module("directory_volume", capsys, {"volumes": [volume(location, "copy", source="golden")]})
+    verify_golden(location / "copy")
+    assert not (location / ".new.copy").exists()
+
+
+def test_a_removal_that_fails_has_removed_the_volume_by_name(location: Path) -> None:
+    with pytest.raises(CommandError):
+        directories.ensure_volumes([volume(location, "golden")], "absent", False, command=failing("rm"))
+    (trash,) = location.iterdir()
+    assert trash.name.startswith(".trash.golden.")
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check"])
+def test_locations(check: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = tmp_path / "old", tmp_path / "deep/new"
+    (old / ".trash.web.1/etc").mkdir(parents=True)
+    arguments = {"locations": [{"location": str(old)}, {"location": str(new)}]}
+    result = run_module("directory_location", capsys, arguments, check=check)
+    assert [item["changed"] for item in result["items"]] == [False, True]
+    assert new.is_dir() is not check
+    assert bool(list(old.iterdir())) is check
+    assert run_module("directory_location", capsys, arguments)["changed"] is check
+    assert not run_module("directory_location", capsys, arguments)["changed"]
+
+
+def test_bad_location(capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_module("directory_location", capsys, {"locations": [{"location": "/"}]})
+    assert "not the root directory" in result["msg"]
+
+
+@pytest.mark.parametrize("measure_s", [0, 30])
+def test_list(measure_s: int, location: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (location / "golden/data").write_bytes(os.urandom(3 << 20))
+    (location / ".new.x").mkdir()
+    (location / "file").write_text("")
+    arguments = {"locations": [{"location": str(location)}], "measure_s": measure_s}
+    (item,) = run_module("directory_volume_info", capsys, arguments)["items"]
+    assert (item["name"], item["path"]) == ("golden", str(location / "golden"))
+    assert item["size_mib"] > 0
+    assert item["used_mib"] is None if measure_s == 0 else item["used_mib"] >= 3
+
+
+def test_list_of_a_missing_location(capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_module("directory_volume_info", capsys, {"locations": [{"location": "/nowhere/x"}]})
+    assert "run the role's prepare" in result["msg"]

@@ -1,0 +1,94 @@
+"""Planning rules that need no store: how steps become operations, and what counts as reached."""
+
+from __future__ import annotations
+
+import pytest
+from openqrm.model import Operation, Resource
+from openqrm.planning import changes, nodes, owner
+from openqrm.planning.operations import Step, group, variable_of
+
+STORAGE = "openqrm.datacenter.storage_fake"
+BOOT = "openqrm.datacenter.service_boot"
+
+
+def test_equal_calls_on_one_host_become_one_operation_with_a_list() -> None:
+    steps = [Step(20, "san1", STORAGE, "volume_clone", {"name": name}) for name in ("a", "b", "a")]
+    (operation,) = group(steps)
+    assert operation.items == ({"name": "a"}, {"name": "b"})
+    assert (operation.phase, operation.seq, operation.variable) == (1, 1, "storage_volumes")
+
+
+def test_stages_become_phases_without_gaps_and_keep_their_order() -> None:
+    steps = [
+        Step(90, "localhost", BOOT, "present", {"name": "x"}),
+        Step(10, "san2", STORAGE, "volume_clone", {"name": "a"}),
+        Step(10, "san1", STORAGE, "volume_clone", {"name": "b"}),
+    ]
+    assert [(o.phase, o.host) for o in group(steps)] == [(1, "san1"), (1, "san2"), (2, "localhost")]
+
+
+def test_hosts_of_one_phase_and_verb_are_one_call() -> None:
+    steps = [Step(10, host, STORAGE, "volume_clone", {"name": host}) for host in ("san1", "san2")]
+    (call,) = changes.calls_of(group(steps))
+    assert call["seqs"] == {"san1": 1, "san2": 2}
+    assert call["result"] == "storage_fake_result"
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "variable"),
+    [
+        (STORAGE, "prepare", "storage_locations"),
+        (STORAGE, "volume_create", "storage_volumes"),
+        ("acme.arrays.storage_big", "volume_list", "storage_locations"),
+        ("openqrm.datacenter.deployment_nfs", "authorize", "deployment_grants"),
+        ("openqrm.datacenter.node", "order", "node_items"),
+        ("openqrm.datacenter.image_builder", "build", "image_builder_recipes"),
+    ],
+)
+def test_each_family_has_its_list_variable(role: str, verb: str, variable: str) -> None:
+    assert variable_of(role, verb) == variable
+
+
+UP = {"resource": "n1", "epoch": 3, "manifest": "d" * 64, "stage": "up"}
+
+
+@pytest.mark.parametrize(
+    ("reported", "word"),
+    [
+        ({"mode": "deployed", "reported_epoch": 3, "manifest": "d" * 64, "stage": "up"}, ""),
+        ({"mode": "deployed", "reported_epoch": 3, "manifest": "d" * 64, "stage": "init"}, "stage init"),
+        ({"mode": "deployed", "reported_epoch": 2, "manifest": "d" * 64, "stage": "up"}, "epoch 2"),
+        ({"mode": "deployed", "reported_epoch": 3, "manifest": "e" * 64, "stage": "up"}, "manifest eeeeeeeeeeee"),
+        ({"mode": "idle"}, "idle"),
+        ({}, "nothing"),
+    ],
+)
+def test_a_node_is_up_only_with_the_right_epoch_manifest_and_stage(reported: dict[str, object], word: str) -> None:
+    reason = nodes.reached("wait_up", UP, Resource(1, "n1", **reported))  # type: ignore[arg-type]
+    assert (word in reason) if word else reason == ""
+
+
+def test_idle_counts_only_after_a_new_boot() -> None:
+    item = {"resource": "n1", "boot_id": "one"}
+    assert nodes.reached("wait_idle", item, Resource(1, "n1", mode="idle", boot_id="one"))
+    assert nodes.reached("wait_idle", item, Resource(1, "n1", mode="deployed", boot_id="two"))
+    assert nodes.reached("wait_idle", item, Resource(1, "n1", mode="idle", boot_id="two")) == ""
+
+
+def test_the_owner_is_this_process_until_it_ends() -> None:
+    me = owner.owner_of()
+    host, pid, started = me.split(":")
+    assert owner.lives(me)
+    assert not owner.lives(f"{host}:{pid}:{int(started) + 1}")
+    assert not owner.lives("")
+    assert owner.lives(f"elsewhere:{pid}:{started}")
+
+
+def test_the_description_names_hosts_items_and_digests_but_no_content() -> None:
+    from openqrm.model import Plan
+
+    operation = Operation(1, 1, "boot1", BOOT, "present", "service_entries", ({"name": "x", "root": "/r", "content": "secret"},))
+    lines = changes.describe(Plan(1, "start", "planned", "", (operation,)))
+    assert lines[1] == "  1. boot1: service_boot present"
+    assert "secret" not in "\n".join(lines)
+    assert "name=x" in lines[2]
