@@ -48,8 +48,8 @@ gate_shellcheck() {
 }
 
 check_shell() {
-  local file=$1 options=()
-  head -n1 "$file" | grep -q '^#!' || options=(--shell=sh)
+  local file=$1 options=(--external-sources)
+  head -n1 "$file" | grep -q '^#!' || options+=(--shell=sh)
   if [ "${file%.j2}" = "$file" ]; then
     shellcheck "${options[@]}" "$file"
   else

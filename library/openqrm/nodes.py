@@ -77,7 +77,7 @@ def register(store: Store, config: Config, body: Hardware) -> Registration:
         _settle(writer, resource, _assignment(writer, name), body.mode, body.boot_id)
         if known is None:
             text = f"New machine: {body.cores} cores, {body.memory_mib} MiB, {body.dmi.vendor} {body.dmi.product}"
-            writer.add_event("info", text.strip(), "resource", name, {"macs": list(body.macs)})
+            writer.add_event("info", text.strip(" ,"), "resource", name, {"macs": list(body.macs)})
         state = writer.resource(name).state
     return Registration(name, token, state, known is not None)
 

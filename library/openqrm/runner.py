@@ -143,13 +143,15 @@ def run_playbook(
     *,
     check: bool = False,
     diff: bool = False,
+    plan: int | None = None,
     on_event: Callable[[Event], None] = lambda _event: None,
     timeout_s: int = 0,
     cancel: threading.Event | None = None,
 ) -> RunResult:
     """Runs `openqrm.datacenter.<playbook>` (or an FQCN of another collection) and returns its outcome.
 
-    Variables go through a file of mode 0600, never argv. `timeout_s` 0: no limit beyond the deadlines of the
+    Variables go through a file of mode 0600, never argv. `plan`: the inventory then holds that plan's hosts only.
+    `timeout_s` 0: no limit beyond the deadlines of the
     operations. Setting `cancel` ends the run; an open plan is then taken up by the next run.
     """
     import ansible_runner
@@ -166,7 +168,7 @@ def run_playbook(
             playbook=name,
             inventory=list(config.inventory) or None,
             cmdline=" ".join(["-e", f"@{variables}", *flags]),
-            envvars=environment(config),
+            envvars=environment(config) | ({"OPENQRM_PLAN": str(plan)} if plan else {}),
             event_handler=collector,
             cancel_callback=cancel.is_set if cancel else None,
             settings={"job_timeout": timeout_s} if timeout_s else {},

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ansible.errors import AnsibleActionFail
 from ansible_collections.openqrm.datacenter.plugins.plugin_utils.fake import FakeAction, FakeError, Step
 
 try:
     from openqrm import fakenode
     from openqrm.config import find_config, load_config
     from openqrm.datacenter import Datacenter
-    from openqrm.errors import ConfigError
+    from openqrm.errors import ConfigError, OpenqrmError
 except ImportError:
     fakenode = None
 
@@ -69,14 +70,22 @@ class ActionModule(FakeAction):
         switched = [item["name"] for item in items if item["changed"]]
         if fakenode is None or verb == "boot_device" or not switched or not has_datacenter():
             return
-        datacenter = Datacenter.open(load_config())
         try:
-            if verb == "off":
-                fakenode.report_off(datacenter.store, switched)
-            else:
-                fakenode.report_boot(datacenter.store, datacenter.config, switched)
-        finally:
-            datacenter.close()
+            report(verb, switched)
+        except OpenqrmError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+
+def report(verb, names):
+    """Have the machines report as nodes that boot, or fall silent."""
+    datacenter = Datacenter.open(load_config())
+    try:
+        if verb == "off":
+            fakenode.report_off(datacenter.store, names)
+        else:
+            fakenode.report_boot(datacenter.store, datacenter.config, names)
+    finally:
+        datacenter.close()
 
 
 def has_datacenter():

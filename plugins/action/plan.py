@@ -52,7 +52,10 @@ class ActionModule(StoreAction):
         check = self._task.check_mode
         arguments = {key: value for key, value in options["arguments"].items() if value is not None}
         owner = owner_of(os.getppid())
-        plan = changes.prepare(center, options["verb"], arguments, owner=owner, actor=actor(), check=check)
+        if options["plan"] is None:
+            plan = changes.prepare(center, options["verb"], arguments, owner=owner, actor=actor(), check=check)
+        else:
+            plan = changes.adopt(center, options["plan"], owner=owner, actor=actor())
         unchanged = list(plan.unchanged.values())
         report = {"plan": plan.plan, "verb": options["verb"], "unchanged": unchanged, "check": check}
         result = {

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Build what a kernel needs to boot nodes: its image, the universal initramfs, and its module tree in one file.
 
-All contact with the machine goes through a `run` function and the paths that are given. Results are cached below the digest of
-everything that went into them.
+All contact with the machine goes through a `run` function and the paths that are given. Results are cached below the
+digest of everything that went into them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class KernelBuildError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A kernel to build from. `fingerprint` changes whenever its files do; `package` is a Debian package to unpack first."""
+    """A kernel to build from.
+
+    `fingerprint` changes whenever its files do; `package` is a Debian package to unpack first.
+    """
 
     version: str
     fingerprint: str
@@ -51,15 +54,29 @@ def run_command(argv: list[str], timeout_s: int, cwd: Path | None = None, env: d
 
     Raises: KernelBuildError when it is missing, fails or takes longer than `timeout_s` seconds.
     """
-    environment = {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "LC_ALL": "C", "HOME": "/root", **(env or {})}
+    environment = {
+        "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
+        "LC_ALL": "C",
+        "HOME": "/root",
+        **(env or {}),
+    }
     try:
         done = subprocess.run(
-            argv, cwd=cwd, env=environment, timeout=timeout_s, check=True, text=True, capture_output=True, stdin=subprocess.DEVNULL
+            argv,
+            cwd=cwd,
+            env=environment,
+            timeout=timeout_s,
+            check=True,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError as error:
         raise KernelBuildError(f"The program {argv[0]} is not installed; install the packages {PACKAGES}.") from error
     except subprocess.TimeoutExpired as error:
-        raise KernelBuildError(f"{' '.join(argv[:2])} took longer than {timeout_s} s; is the machine overloaded?") from error
+        raise KernelBuildError(
+            f"{' '.join(argv[:2])} took longer than {timeout_s} s; is the machine overloaded?"
+        ) from error
     except subprocess.CalledProcessError as error:
         words = " ".join((error.stderr or error.stdout).split())[-1500:]
         raise KernelBuildError(f"{' '.join(argv)} failed with exit code {error.returncode}: {words}") from error
@@ -77,24 +94,33 @@ def require_tools() -> dict[str, str]:
 
 
 def running_source(release: str, root: Path = Path("/")) -> Source:
-    """Return the source for the kernel that runs (`release` as of uname). Raises: KernelBuildError when its files are missing."""
+    """Return the source for the kernel that runs (`release` as of uname).
+
+    Raises: KernelBuildError when its files are missing.
+    """
     vmlinuz, modules = root / "boot" / f"vmlinuz-{release}", root / "lib" / "modules" / release
     if not vmlinuz.is_file() or not (modules / "modules.dep").is_file():
         raise KernelBuildError(
-            f"The running kernel is {release}, but {vmlinuz} and {modules}/modules.dep do not both exist on this machine; "
-            "use a Debian package or a directory as source."
+            f"The running kernel is {release}, but {vmlinuz} and {modules}/modules.dep do not both exist on this "
+            "machine; use a Debian package or a directory as source."
         )
     return Source(release, tree_fingerprint(vmlinuz, modules), vmlinuz, modules)
 
 
 def directory_source(directory: Path, version: str = "") -> Source:
-    """Return the source for a directory laid out as an unpacked kernel package: boot/vmlinuz-VERSION, lib/modules/VERSION.
+    """Return the source for a directory laid out as an unpacked package: boot/vmlinuz-VERSION, lib/modules/VERSION.
 
-    `version` chooses one where the directory has several. Raises: KernelBuildError when there is none, or no single one.
+    `version` chooses one where the directory has several.
+
+    Raises: KernelBuildError when there is none, or no single one.
     """
     base = directory / "usr" if (directory / "usr" / "lib" / "modules").is_dir() else directory
     modules_root = base / "lib" / "modules"
-    found = {path.name: path for path in sorted(modules_root.glob("*")) if (directory / "boot" / f"vmlinuz-{path.name}").is_file()}
+    found = {
+        path.name: path
+        for path in sorted(modules_root.glob("*"))
+        if (directory / "boot" / f"vmlinuz-{path.name}").is_file()
+    }
     if version and version in found:
         found = {version: found[version]}
     if len(found) != 1 or (version and version not in found):
@@ -117,7 +143,7 @@ def tree_fingerprint(vmlinuz: Path, modules: Path) -> str:
 
 
 def package_source(run: Run, name: str) -> Source:
-    """Return the source for a Debian package. A metapackage (linux-image-cloud-amd64) leads to the kernel it depends on.
+    """Return the source for a Debian package; a metapackage (linux-image-cloud-amd64) leads to the kernel it needs.
 
     Raises: KernelBuildError when the package is not known or holds no kernel.
     """
@@ -133,7 +159,9 @@ def package_source(run: Run, name: str) -> Source:
         if not following:
             break
         name = following.group(0)
-    raise KernelBuildError(f"Package {asked} leads to no kernel package linux-image-VERSION; name one, see `apt-cache search linux-image`.")
+    raise KernelBuildError(
+        f"Package {asked} leads to no kernel package linux-image-VERSION; name one, see `apt-cache search linux-image`."
+    )
 
 
 def package_fields(run: Run, name: str) -> dict[str, str]:
@@ -141,7 +169,9 @@ def package_fields(run: Run, name: str) -> dict[str, str]:
     try:
         text = run(["apt-cache", "show", "--no-all-versions", name], timeout_s=60)
     except KernelBuildError as error:
-        raise KernelBuildError(f"Package {name} is not known to apt; run `apt-get update`, or name another one. ({error})") from error
+        raise KernelBuildError(
+            f"Package {name} is not known to apt; run `apt-get update`, or name another one. ({error})"
+        ) from error
     fields = {}
     for line in text.split("\n\n", 1)[0].splitlines():
         key, separator, value = line.partition(": ")
@@ -151,13 +181,13 @@ def package_fields(run: Run, name: str) -> dict[str, str]:
 
 
 def build_key(source: Source, ca: Path, dracut_module: Path, tools: dict[str, str]) -> str:
-    """Return the digest of all that goes into a build: kernel, certificate authority, our dracut module, the programs."""
+    """Return the digest of all that goes into a build: kernel, certificate authority, dracut module, programs."""
     digest = hashlib.sha256(f"3\n{source.version}\n{source.fingerprint}\n".encode())
     digest.update(ca.read_bytes())
     for path in sorted(path for path in dracut_module.rglob("*") if path.is_file()):
         digest.update(str(path.relative_to(dracut_module)).encode() + b"\0" + path.read_bytes())
     for name, where in sorted(tools.items()):
-        state = os.stat(where)
+        state = Path(where).stat()
         digest.update(f"{name}\0{state.st_size}\0{int(state.st_mtime)}\n".encode())
     return digest.hexdigest()
 
@@ -175,7 +205,10 @@ def cached_build(entry: Path) -> dict[str, object] | None:
 
 
 def build(run: Run, source: Source, ca: Path, dracut_module: Path, entry: Path, timeout_s: int) -> dict[str, object]:
-    """Build the three artifacts into the cache directory `entry` and return the result. What is there is replaced at the end."""
+    """Build the three artifacts into the cache directory `entry` and return the result.
+
+    What is there is replaced at the end.
+    """
     entry.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=entry.parent) as name:
         work = Path(name)
@@ -189,7 +222,10 @@ def build(run: Run, source: Source, ca: Path, dracut_module: Path, entry: Path, 
 
 
 def unpacked(run: Run, source: Source, work: Path, timeout_s: int) -> Source:
-    """Return the source as files with a complete module tree: packages are unpacked, a tree without modules.dep is copied."""
+    """Return the source as files with a complete module tree.
+
+    Packages are unpacked, a tree without modules.dep is copied.
+    """
     tree = work / "tree"
     if source.package:
         run(["apt-get", "-o", "APT::Sandbox::User=root", "download", source.package], timeout_s=timeout_s, cwd=work)
@@ -208,7 +244,10 @@ def unpacked(run: Run, source: Source, work: Path, timeout_s: int) -> Source:
 
 
 def build_initramfs(run: Run, source: Source, ca: Path, dracut_module: Path, work: Path, timeout_s: int) -> None:
-    """Build the universal initramfs with dracut into work/output/initramfs. dracut's own configuration on this host is not used."""
+    """Build the universal initramfs with dracut into work/output/initramfs.
+
+    dracut's own configuration on this host is not used.
+    """
     base, configuration, scratch = work / "dracut", work / "dracut.conf", work / "scratch"
     dracut_base(dracut_module, base)
     configuration.write_text(dracut_configuration(ca, int(time.time())))
@@ -223,7 +262,7 @@ def build_initramfs(run: Run, source: Source, ca: Path, dracut_module: Path, wor
         timeout_s=timeout_s,
         env={"dracutbasedir": str(base)},
     )
-    os.chmod(work / "output" / "initramfs", 0o644)
+    (work / "output" / "initramfs").chmod(0o644)
 
 
 def dracut_base(dracut_module: Path, base: Path) -> None:
@@ -246,7 +285,7 @@ def dracut_configuration(ca: Path, built: int) -> str:
             'hostonly="no"',
             f'dracutmodules="{shell} base udev-rules kernel-modules kernel-network-modules openqrm"',
             f'filesystems="{FILESYSTEMS}"',
-            'compress="zstd -15 -q -T0"',
+            'compress="zstd -10 -q -T0"',
             'do_strip="yes"',
             'early_microcode="no"',
             'show_modules="no"',
@@ -259,7 +298,17 @@ def dracut_configuration(ca: Path, built: int) -> str:
 
 def build_modules(run: Run, source: Source, output: Path, timeout_s: int) -> None:
     """Pack the content of lib/modules/VERSION into a squashfs file."""
-    options = ["-comp", "zstd", "-all-root", "-no-xattrs", "-no-progress", "-quiet", "-noappend"]
+    options = [
+        "-comp",
+        "zstd",
+        "-Xcompression-level",
+        "9",
+        "-all-root",
+        "-no-xattrs",
+        "-no-progress",
+        "-quiet",
+        "-noappend",
+    ]
     run(["mksquashfs", str(source.modules), str(output), *options], timeout_s=timeout_s)
 
 

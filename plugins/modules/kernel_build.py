@@ -10,9 +10,11 @@ module: kernel_build
 short_description: Build the boot files of a kernel
 version_added: "0.1.0"
 description:
-  - Builds what a kernel needs to boot nodes, namely the kernel image, the universal initramfs (dracut with openQRM's module, drivers for
-    all hardware, the data centre's certificate authority inside), and the kernel's module tree as one squashfs file.
-  - The kernel comes from the running system, from a Debian package (downloaded and unpacked, never installed), or from a directory.
+  - Builds what a kernel needs to boot nodes, namely the kernel image, the universal initramfs (dracut with openQRM's
+    module, drivers for all hardware, the data centre's certificate authority inside), and the kernel's module tree as
+    one squashfs file.
+  - The kernel comes from the running system, from a Debian package (downloaded and unpacked, never installed), or from
+    a directory.
   - Results are cached by the digest of everything that went into them, so that a second run only looks.
 options:
   source:
@@ -27,7 +29,8 @@ options:
     type: str
   directory:
     description:
-      - A directory laid out as an unpacked kernel package (C(boot/vmlinuz-VERSION), C(lib/modules/VERSION)), for O(source=directory).
+      - A directory laid out as an unpacked kernel package (C(boot/vmlinuz-VERSION), C(lib/modules/VERSION)), for
+        O(source=directory).
     type: path
   version:
     description:

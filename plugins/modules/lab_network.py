@@ -28,6 +28,10 @@ options:
         description: Name of the bridge.
         type: str
         required: true
+      mac:
+        description: MAC address, so that it does not follow the bridge's ports. Set when the bridge is made.
+        type: str
+        required: true
       addresses:
         description: Addresses with prefix length, as C(10.77.0.1/24).
         type: list
@@ -47,7 +51,7 @@ EXAMPLES = r"""
   openqrm.datacenter.lab_network:
     namespace: openqrm-demo
     bridges:
-      - {name: management, addresses: [10.77.0.1/24]}
+      - {name: management, mac: "52:54:00:77:02:01", addresses: [10.77.0.1/24]}
 """
 
 RETURN = r"""
@@ -103,7 +107,11 @@ def bridge_commands(namespace, bridge, found):
     present = [] if found is None else found["addresses"]
     commands = []
     if found is None:
-        commands.append([*ip, "link", "add", name, "type", "bridge", "forward_delay", "0", "stp_state", "0"])
+        options = ["type", "bridge", "forward_delay", "0", "stp_state", "0"]
+        commands.append([*ip, "link", "add", name, "address", bridge["mac"], *options])
+    if found is None or not found["up"]:
+        # The bridge hears the advertisements that the lab itself sends.
+        commands.append(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"net.ipv6.conf.{name}.accept_ra=0"])
     for address in [item for item in present if item not in bridge["addresses"]]:
         commands.append([*ip, "address", "delete", address, "dev", name])
     for address in [item for item in bridge["addresses"] if item not in present]:
@@ -137,7 +145,7 @@ def ensure(namespace, bridges, check_mode, command=run):
 def main():
     """Run the module."""
     text = {"type": "str", "required": True}
-    options = {"name": text, "addresses": {"type": "list", "elements": "str", "required": True}}
+    options = {"name": text, "mac": text, "addresses": {"type": "list", "elements": "str", "required": True}}
     bridges = {"type": "list", "elements": "dict", "required": True, "options": options}
     module = AnsibleModule(argument_spec={"namespace": text, "bridges": bridges}, supports_check_mode=True)
     try:

@@ -30,7 +30,7 @@ options:
     type: dict
     default: {}
   plan:
-    description: The plan's number, for all steps but V(prepare).
+    description: The plan's number. With O(step=prepare), a plan that was prepared before the run and is to be applied by it.
     type: int
   seq:
     description: The operation's number, for V(begin) and V(end).

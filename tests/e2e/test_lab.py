@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from openqrm import lab as labs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,14 +40,15 @@ class Lab:
         variables = {"lab_name": self.name, "lab_nodes": 2, "lab_node_memory_mib": 512}
         return [str(BIN / "ansible-playbook"), f"openqrm.datacenter.lab_{verb}", "-e", json.dumps(variables)]
 
-    def play(self, verb: str) -> int:
-        """Brings it up or down; returns how many tasks changed something."""
+    def play(self, verb: str) -> list[str]:
+        """Brings it up or down; returns the tasks that changed something."""
         environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
         done = subprocess.run(
             self.playbook_argv(verb), cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return sum(host["changed"] for host in json.loads(done.stdout)["stats"].values())
+        tasks = [task for play in json.loads(done.stdout)["plays"] for task in play["tasks"]]
+        return [task["task"]["name"] for task in tasks if any(host.get("changed") for host in task["hosts"].values())]
 
     def on(self, host: str, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """What a module answers on a host of the lab's inventory."""
@@ -150,7 +150,7 @@ def test_labs_are_apart(two_labs: list[Lab]) -> None:
 
 def test_storage_server_serves_from_its_own_kernel(two_labs: list[Lab]) -> None:
     for item in two_labs:
-        modules = "nfsd dm_thin_pool target_core_mod nvmet_tcp".split()
+        modules = ["nfsd", "dm_thin_pool", "target_core_mod", "nvmet_tcp"]
         item.on("lab-storage", "ansible.builtin.command", {"argv": ["modprobe", "--all", *modules]})
         found = item.on(
             "lab-storage", "ansible.builtin.command", {"argv": ["findmnt", "-no", "FSTYPE", "/srv/openqrm"]}
@@ -159,7 +159,7 @@ def test_storage_server_serves_from_its_own_kernel(two_labs: list[Lab]) -> None:
 
 
 def test_second_up_changes_nothing(two_labs: list[Lab]) -> None:
-    assert two_labs[0].play("up") == 0
+    assert two_labs[0].play("up") == []
 
 
 def test_secrets_are_private(two_labs: list[Lab]) -> None:
@@ -247,4 +247,4 @@ def test_a_killed_up_is_brought_up_or_down() -> None:
 
 
 def test_down_of_what_is_not_there_changes_nothing() -> None:
-    assert Lab("e2e-lab-none").play("down") == 0
+    assert Lab("e2e-lab-none").play("down") == []

@@ -69,6 +69,7 @@ oq_boot_assigned() {
             [ -s "$OQ/hardware.json" ] || oq_hardware
             oq_register deployed
         ) > /dev/null 2>&1 < /dev/null &
+        OQ_REGISTERING=$!
     fi
     oq_prefetch
     oq_take_over
@@ -82,6 +83,7 @@ oq_wrong_kernel() {
 # Tell the manager, in bounded time, that init starts now; without a token the agent registers later.
 oq_announce() {
     [ -s "$OQ/token" ] || sleep 1
+    [ -z "${OQ_REGISTERING:-}" ] || kill "$OQ_REGISTERING" 2> /dev/null
     if [ -s "$OQ/token" ]; then
         oq_heartbeat deployed init 3 || oq_say "no heartbeat: $(oq_call_problem)"
         [ -z "${OQO_ID:-}" ] || oq_answer_order 'done' || oq_say "no answer to order $OQO_ID: $(oq_call_problem)"

@@ -184,8 +184,7 @@ def start(session: Session, selector: Selector, boot: str | None, to: str | None
     """Start appliances: choose machines, clone, authorize, boot, wait until they run."""
     names = _selected(session, selector)
     arguments = {"appliances": names, **given({"boot": boot, "to": to})}
-    session.foresee("start", arguments)
-    session.change("appliance_start", arguments, f"started {listed(names)}")
+    session.carry_out("start", arguments, f"started {listed(names)}", playbook="appliance_start")
 
 
 @appliance.command()
@@ -197,8 +196,7 @@ def stop(session: Session, selector: Selector, force: bool) -> None:
     """Stop appliances: shut down, revoke the storage, machines idle again."""
     names = _selected(session, selector)
     arguments = {"appliances": names, **({"force": True} if force else {})}
-    session.foresee("stop", arguments)
-    session.change("appliance_stop", arguments, f"stopped {listed(names)}")
+    session.carry_out("stop", arguments, f"stopped {listed(names)}", playbook="appliance_stop")
 
 
 @appliance.command()
@@ -222,8 +220,7 @@ def move(session: Session, selector: Selector, to: str | None, boot: str | None)
     """Move running appliances to other machines."""
     names = _selected(session, selector)
     arguments = {"appliances": names, **given({"to": to, "boot": boot})}
-    session.foresee("move", arguments)
-    session.change("appliance_move", arguments, f"moved {listed(names)}")
+    session.carry_out("move", arguments, f"moved {listed(names)}", playbook="appliance_move")
 
 
 def _selected(session: Session, selector: Selector) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Keys of Context.meta, which all contexts of one command line share.
@@ -31,7 +32,6 @@ def common_options(*, everywhere: bool) -> list[click.Parameter]:
     def option(*names: str, key: str, **settings: Any) -> click.Option:
         return click.Option([*names, f"_{key}"], expose_value=False, is_eager=True, callback=_remember(key), **settings)
 
-    environment = {} if everywhere else {"envvar": "OPENQRM_LAB", "show_envvar": True}
     return [
         option(
             "--config",
@@ -40,7 +40,7 @@ def common_options(*, everywhere: bool) -> list[click.Parameter]:
             hidden=hidden,
             help="Configuration file. Default: $OPENQRM_CONFIG, ./openqrm.yml, /etc/openqrm/openqrm.yml.",
         ),
-        option("--lab", key="lab", metavar="NAME", hidden=hidden, help="Work on this lab.", **environment),
+        option("--lab", key="lab", metavar="NAME", hidden=hidden, help="Work on this lab. Default: $OPENQRM_LAB."),
         option("--json", key="json", is_flag=True, help="Print JSON."),
         option(
             "-q", "--quiet", key="quiet", is_flag=True, hidden=hidden, help="No progress, no confirmations of success."
@@ -92,6 +92,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(self._table[cmd_name][0]), cmd_name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names of the table, without an import, and the options."""
+        names = [
+            CompletionItem(name, help=text) for name, (_, text) in self._table.items() if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the table, without an import."""

@@ -53,8 +53,7 @@ def create(session: Session, name: str, recipe: Path | None, archive: Path | Non
             {**fields, "archive": str(archive) if archive else None, "recipe": read_recipe(recipe) if recipe else None}
         ),
     }
-    session.foresee("image_create", {"images": [entry]})
-    session.change("image_create", {"images": [entry]}, f"created image {name}")
+    session.carry_out("image_create", {"images": [entry]}, f"created image {name}")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def _cell(value: str, width: int) -> str:
 
 def print_details(pairs: Iterable[tuple[str, object]]) -> None:
     """Prints names and values, one per line; empty values are left out, lists have a line each."""
-    shown = [(name, value) for name, value in pairs if value not in (None, "", (), [], {})]
+    shown = [(name, value) for name, value in pairs if value is False or value == 0 or value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         for number, line in enumerate(_value_lines(value)):
@@ -90,7 +90,7 @@ def print_details(pairs: Iterable[tuple[str, object]]) -> None:
 
 def _value_lines(value: object) -> list[str]:
     if isinstance(value, Mapping):
-        return [f"{key}: {text(item)}" for key, item in value.items()]
+        return [f"{key}: {text(item)}" for key, item in value.items() if item != ""]
     if isinstance(value, (list, tuple)):
         return [text(item) for item in value]
     return [text(value)]
@@ -98,6 +98,8 @@ def _value_lines(value: object) -> list[str]:
 
 def text(value: Any) -> str:
     """A value as people read it: times as an age, sets and lists with commas, booleans as yes and no."""
+    if isinstance(value, str):
+        return value
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.status import Status
+    from rich.progress import Progress as Live
+    from rich.progress import TaskID
 
 SLOW_S = 1.0
+# Tasks of the machinery itself: shown if `verbose`.
+INTERNAL = ("Validating arguments", "Prepare the plan", "Commit the plan", "End a plan", "Report ")
 DONE, FAILED = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}"
 
 
@@ -27,7 +30,8 @@ class Progress:
     def __init__(self, enabled: bool, *, verbose: bool = False) -> None:
         self._enabled = enabled
         self._verbose = verbose
-        self._status: Status | None = None
+        self._live: Live | None = None
+        self._line: TaskID | None = None
         self._task = ""
         self._task_begun = 0.0
         self._steps: dict[tuple[str, str], float] = {}
@@ -36,10 +40,13 @@ class Progress:
         """Starts the live line."""
         if self._enabled and sys.stderr.isatty():
             from rich.console import Console
-            from rich.status import Status
+            from rich.progress import Progress as Live
+            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-            self._status = Status("starting", console=Console(stderr=True))
-            self._status.start()
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._live = Live(*columns, console=Console(stderr=True), transient=True)
+            self._line = self._live.add_task("starting", total=None)
+            self._live.start()
         return self
 
     def __exit__(
@@ -47,8 +54,8 @@ class Progress:
     ) -> None:
         """Ends the live line; says how long the last task took."""
         self._finish_task()
-        if self._status:
-            self._status.stop()
+        if self._live:
+            self._live.stop()
 
     def __call__(self, event: Mapping[str, object]) -> None:
         """Takes one event."""
@@ -58,7 +65,7 @@ class Progress:
         self._finish_task()
         if event.get("kind") == "step":
             self._take_step(name, state, detail)
-        elif state == "started":
+        elif state == "started" and self._is_shown(_title(name)):
             self._task, self._task_begun = _title(name), time.monotonic()
             self._show(self._task)
         elif state == "failed":
@@ -68,10 +75,10 @@ class Progress:
         """Prints a line that stays."""
         if not self._enabled:
             return
-        if self._status:
+        if self._live:
             from rich.text import Text
 
-            self._status.console.print(Text(f"{mark} {text}"))
+            self._live.console.print(Text(f"{mark} {text}"))
         else:
             click.echo(f"{mark} {text}", err=True)
 
@@ -90,11 +97,15 @@ class Progress:
             self.line(DONE, f"{self._task} ({seconds:.1f} s)")
         self._task = ""
 
+    def _is_shown(self, task: str) -> bool:
+        """Whether a task is shown by itself: within an operation the operation is."""
+        return self._verbose or not (self._steps or task.startswith(INTERNAL))
+
     def _show(self, text: str) -> None:
-        if self._status:
+        if self._live and self._line is not None:
             from rich.markup import escape
 
-            self._status.update(escape(text))
+            self._live.reset(self._line, description=escape(text))
 
 
 def _title(name: str) -> str:

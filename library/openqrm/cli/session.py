@@ -43,7 +43,7 @@ class Session:
     @property
     def lab(self) -> str:
         """The lab that `--lab` or $OPENQRM_LAB names, else empty."""
-        return str(self._options.get("lab") or "")
+        return str(self._options.get("lab") or os.environ.get("OPENQRM_LAB") or "")
 
     @cached_property
     def config(self) -> Config:
@@ -65,7 +65,9 @@ class Session:
         with self.center.store.read() as reader:
             yield reader
 
-    def run(self, playbook: str, variables: Mapping[str, object], *, config: Config | None = None) -> RunResult:
+    def run(
+        self, playbook: str, variables: Mapping[str, object], *, config: Config | None = None, plan: int | None = None
+    ) -> RunResult:
         """Runs a playbook of the collection with progress on stderr, obeying --check and --diff.
 
         Raises: ApplyError with what failed; click.Abort when it was interrupted.
@@ -81,10 +83,11 @@ class Session:
                 variables,
                 check=self.check,
                 diff=self.diff,
+                plan=plan,
                 on_event=progress,
                 cancel=cancel,
             )
-        if cancel.is_set() or result.status == "canceled":
+        if result.status == "canceled" or (cancel.is_set() and not result.ok):
             raise click.Abort
         if not result.ok:
             raise _failure(playbook, result)
@@ -107,17 +110,19 @@ class Session:
         """Whether progress is wanted on stderr."""
         return not self.quiet and not self.json
 
-    def change(self, playbook: str, variables: Mapping[str, object], done: str) -> None:
+    def change(self, playbook: str, variables: Mapping[str, object], done: str, *, plan: int | None = None) -> None:
         """Runs a playbook that changes something and says what came of it: `done`, or that nothing had to be done."""
-        result = self.run(playbook, variables)
-        report = result.stats.get("openqrm") if isinstance(result.stats.get("openqrm"), Mapping) else {}
-        details = dict(report or {})
-        changed = bool(details.get("changed", result.changed))
+        result = self.run(playbook, variables, plan=plan)
+        report = result.stats.get("openqrm")
+        details = dict(report) if isinstance(report, Mapping) else {}
+        self._report(details, done, changed=bool(details.get("changed", result.changed)), diff=result.diff)
+
+    def _report(self, details: Mapping[str, Any], done: str, *, changed: bool, diff: Sequence[str] = ()) -> None:
         if self.json:
-            print_json({**details, "changed": changed, "check": self.check, "diff": list(result.diff)})
+            print_json({**details, "changed": changed, "check": self.check, "diff": list(diff)})
             return
         if self.check or self.diff:
-            print_lines(result.diff)
+            print_lines(diff)
         self.say(self._outcome(done, changed, details))
 
     def run_entry(self, kind: str, *entries: Mapping[str, object]) -> None:
@@ -133,15 +138,23 @@ class Session:
         what = "changed" if all(change.before for change in changes) else "created"
         self.change(f"{kind}_create", {f"{kind}s": list(entries)}, f"{what} {kind} {names}")
 
-    def foresee(self, verb: str, arguments: Mapping[str, object]) -> None:
-        """Plans the change and forgets the plan, so that what cannot work is refused before anything starts.
+    def carry_out(self, verb: str, arguments: Mapping[str, object], done: str, *, playbook: str = "") -> None:
+        """Plans a change and applies the plan by the playbook, which is called as the verb unless it is named.
 
-        Raises: OpenqrmError.
+        The plan comes first: what cannot work is refused before anything starts, and the run's inventory holds only the
+        plan's hosts. Raises: OpenqrmError.
         """
         from openqrm.planning import changes
         from openqrm.planning.owner import owner_of
 
-        changes.prepare(self.center, verb, arguments, owner=owner_of(), actor="openqrm", check=True)
+        prepared = changes.prepare(self.center, verb, arguments, owner=owner_of(), actor=actor(), check=self.check)
+        if self.check:
+            self.change(playbook or verb, arguments, done)
+        elif not prepared.plan:
+            self._report({"plan": 0, "verb": verb, "unchanged": list(prepared.unchanged.values())}, done, changed=False)
+        else:
+            variables = {**arguments, "openqrm_plans": {verb: prepared.plan}}
+            self.change(playbook or verb, variables, done, plan=prepared.plan)
 
     def require(self, kind: str, names: Sequence[str]) -> None:
         """Returns if all these objects exist. Raises: NotFoundError with the closest names."""
@@ -162,7 +175,7 @@ class Session:
         if not changed:
             return f"Nothing to do: {'; '.join(reasons)}." if reasons else "Nothing to do: it is so already."
         if self.check:
-            return f"Check mode: nothing was changed. Without --check: {done}."
+            return "Check mode: nothing was changed."
         return f"{done[:1].upper()}{done[1:]}."
 
     def say(self, text: str) -> None:
@@ -185,7 +198,9 @@ class Session:
 
     def _config_path(self) -> str | None:
         explicit = self._options.get("config")
-        if explicit or not self.lab:
+        # What was typed wins over the environment, and a file that the environment names over its lab.
+        is_named = "OPENQRM_CONFIG" in os.environ and not self._options.get("lab")
+        if explicit or is_named or not self.lab:
             return str(explicit) if explicit else None
         path = lab_config(self.lab)
         if not path.is_file():
@@ -194,6 +209,13 @@ class Session:
                 remedy=f"Run `openqrm lab up {self.lab}`, or see `openqrm lab list`.",
             )
         return str(path)
+
+
+def actor() -> str:
+    """Who acts, for the audit log."""
+    import getpass
+
+    return os.environ.get("OPENQRM_ACTOR") or os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _failure(playbook: str, result: RunResult) -> ApplyError:

@@ -46,8 +46,7 @@ def create(session: Session, name: str, size_mib: int | None) -> None:
     """Create an empty volume."""
     storage, _, volume_name = name.partition("/")
     arguments = {"volumes": [given({"name": volume_name, "storage": storage, "size_mib": size_mib})]}
-    session.foresee("volume_create", arguments)
-    session.change("volume_create", arguments, f"created volume {name}")
+    session.carry_out("volume_create", arguments, f"created volume {name}")
 
 
 @volume.command()
@@ -59,8 +58,7 @@ def clone(session: Session, source: str, name: str) -> None:
     """Clone a volume on its own storage server; NEW is a name without the server's."""
     storage, _, original = source.partition("/")
     arguments = {"volumes": [{"name": name, "storage": storage, "source": original}]}
-    session.foresee("volume_create", arguments)
-    session.change("volume_create", arguments, f"cloned volume {source} to {storage}/{name}")
+    session.carry_out("volume_create", arguments, f"cloned volume {source} to {storage}/{name}")
 
 
 @volume.command()
@@ -72,4 +70,6 @@ def remove(session: Session, names: tuple[str, ...], yes: bool) -> None:
     """Remove volumes with their data."""
     session.require("volume", names)
     session.confirm(f"Remove volume {listed(names)} and all data in it?", yes=yes)
-    session.change("volume_remove", {"volumes": list(names), "destroy_data": True}, f"removed volume {listed(names)}")
+    session.carry_out(
+        "volume_remove", {"volumes": list(names), "destroy_data": True}, f"removed volume {listed(names)}"
+    )

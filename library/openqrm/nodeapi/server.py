@@ -27,6 +27,7 @@ from openqrm.store import Store, open_store
 KEEP_ALIVE_S = 75
 GRACE_S = 5
 BACKLOG = 2048
+MAX_PORT = 65535
 
 log = logging.getLogger("openqrm.nodeapi")
 
@@ -69,9 +70,11 @@ def listening_socket(config: Config) -> socket.socket:
     """A socket that listens on the API's address and port. Raises: ConfigError."""
     address = (config.api.listen, config.api.port)
     try:
+        if address[1] > MAX_PORT:
+            raise ValueError(f"the highest port is {MAX_PORT}")
         is_ipv6 = ipaddress.ip_address(config.api.listen).version == 6
         return socket.create_server(address, family=socket.AF_INET6 if is_ipv6 else socket.AF_INET, backlog=BACKLOG)
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"{config.path}: the node API cannot listen on {address[0]} port {address[1]}: {error}.",
             remedy="Set api.listen to an address of this machine and api.port to a free port.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from openqrm.boot.manifest import sha256
 from openqrm.datacenter import Datacenter
-from openqrm.errors import ApplyError, ConflictError
+from openqrm.errors import ApplyError, ConflictError, StateError
 from openqrm.model import Operation, Plan
 from openqrm.planning import nodes, verbs
 from openqrm.planning.context import Context
@@ -60,6 +60,16 @@ def prepare(
             return result
     except _RolledBackError as rolled_back:
         return rolled_back.result
+
+
+def adopt(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepared:
+    """The plan that was prepared before the run, from now on applied by `owner`. Raises: NotFoundError, StateError."""
+    with center.store.write(actor, f"plan {plan_id}") as tx:
+        plan = tx.plan(plan_id)
+        if plan.state != "applying":
+            raise StateError(f"Plan {plan_id} is {plan.state}.", remedy="Make a new one: run the command again.")
+        tx.set_plan(plan_id, "applying", owner=owner)
+        return _resumed(plan, verbs.Selection(()))
 
 
 def _prepare(context: Context, change: verbs.Verb, arguments: Mapping[str, object], owner: str) -> Prepared:

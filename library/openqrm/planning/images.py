@@ -15,7 +15,7 @@ from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
 
-BUILD, CREATE, REMOVE = 10, 20, 30
+BUILD, PREPARE, CREATE, REMOVE = 10, 15, 20, 30
 IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
 VOLUME_KEYS = ("name", "storage", "size_mib", "source", "parameters")
 RECIPE_KEYS = ("suite", "variant", "packages", "files")
@@ -83,7 +83,7 @@ def _draw_new_images(context: Context, names: Sequence[str], arguments: Argument
         image, volume = _image(context, row)
         storage = context.storages[image.storage]
         archive, build = _archive(context, row)
-        steps += [*build, *_create_steps(context, storage, volume, archive)]
+        steps += [*build, *_prepare_steps(context, image, storage), *_create_steps(context, storage, volume, archive)]
         objects.append({"kind": "image", "name": image.name, "image": _fields(image), "volume": _fields(volume)})
     return Drawing(steps, tuple(objects))
 
@@ -114,16 +114,21 @@ def _refuse_taken(context: Context, volume: Volume) -> None:
         )
 
 
+def _prepare_steps(context: Context, image: Image, storage: Storage) -> list[Step]:
+    """Preparation of the server for the image's deployment, unless an image there is deployed so already."""
+    for other in context.tx.images():
+        if other.deployment == image.deployment and context.storages[other.storage].host == storage.host:
+            return []
+    role = context.types.get("deployment", image.deployment).role
+    return [Step(PREPARE, storage.host, role, "prepare", {"storage": storage.name})]
+
+
 def _create_steps(context: Context, storage: Storage, volume: Volume, archive: str) -> list[Step]:
     role = context.types.get("storage", storage.type).role
     item: dict[str, object] = {"name": volume.name, "location": storage.location, "size_mib": volume.size_mib}
     if archive:
         item["archive"] = archive
-    place: dict[str, object] = {"location": storage.location}
-    return [
-        Step(CREATE - 5, storage.host, role, "prepare", place),
-        Step(CREATE, storage.host, role, "volume_create", item, "volume_remove"),
-    ]
+    return [Step(CREATE, storage.host, role, "volume_create", item, "volume_remove")]
 
 
 def _fields(value: Image | Volume) -> dict[str, object]:

@@ -46,9 +46,9 @@ class Verb:
 
 def known() -> dict[str, Verb]:
     """All verbs by name."""
-    from openqrm.planning import appliances, images, kernels
+    from openqrm.planning import appliances, images, kernels, storages
 
-    return {verb.name: verb for verb in (*appliances.VERBS, *images.VERBS, *kernels.VERBS)}
+    return {verb.name: verb for verb in (*appliances.VERBS, *images.VERBS, *kernels.VERBS, *storages.VERBS)}
 
 
 def get(name: str) -> Verb:

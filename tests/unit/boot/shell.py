@@ -1,4 +1,4 @@
-"""Runs functions of the node's shell library under busybox, as on a node, with the bundle's programs taken from this machine."""
+"""Runs functions of the node's shell library under busybox, with the bundle's programs taken from this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def run_shell(script: str, state: Path, **variables: str) -> subprocess.Complete
     """Run a script after the library was read; `state` stands for /run/openqrm and holds `root`, the new root."""
     (state / "root" / "etc").mkdir(parents=True, exist_ok=True)
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LIBRARY": str(LIBRARY), "STATE": str(state), **variables}
-    return subprocess.run(["busybox", "sh", "-c", PRELUDE + script], env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["busybox", "sh", "-c", PRELUDE + script], env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def manifest(**changes: object) -> dict[str, object]:
@@ -28,13 +30,23 @@ def manifest(**changes: object) -> dict[str, object]:
         "version": 1,
         "mode": "assigned",
         "resource": "node01",
-        "kernel": {"name": "default", "version": "6.1.0-1-amd64", "vmlinuz": DIGEST, "initramfs": DIGEST, "modules": DIGEST},
+        "kernel": {
+            "name": "default",
+            "version": "6.1.0-1-amd64",
+            "vmlinuz": DIGEST,
+            "initramfs": DIGEST,
+            "modules": DIGEST,
+        },
         "agent": {"digest": DIGEST, "interval_s": 10},
         "appliance": "web01",
         "member": 0,
         "epoch": 3,
         "hostname": "web01",
-        "deployment": {"method": "nfs", "hook": DIGEST, "parameters": {"source": "10.78.0.10:/srv/a", "options": "vers=4.2"}},
+        "deployment": {
+            "method": "nfs",
+            "hook": DIGEST,
+            "parameters": {"source": "10.78.0.10:/srv/a", "options": "vers=4.2"},
+        },
         "root_mode": "read-write",
         "networks": [{"mac": "52:54:00:12:34:57", "role": "storage", "address": "10.78.0.100/24"}],
         "fstab": ["tmpfs /tmp tmpfs defaults 0 0"],

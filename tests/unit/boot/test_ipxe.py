@@ -27,7 +27,11 @@ VARIABLES: dict[str, object] = {
 def render(name: str, variables: dict[str, object]) -> str:
     """Return the template `name` as the library renders it."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
     )
     return environment.get_template(f"{name}.j2").render(variables)
 
@@ -45,7 +49,11 @@ def test_missing_variable_is_an_error(name: str, missing: str) -> None:
 
 
 def test_no_kernel_arguments_leave_no_blank() -> None:
-    line = next(line for line in render("node.ipxe", {**VARIABLES, "kernel_args": ""}).splitlines() if line.startswith("kernel "))
+    line = next(
+        line
+        for line in render("node.ipxe", {**VARIABLES, "kernel_args": ""}).splitlines()
+        if line.startswith("kernel ")
+    )
     assert "panic=30 ||" in line
 
 
@@ -59,10 +67,19 @@ def test_every_goto_has_its_label() -> None:
 def test_ansible_renders_the_same(tmp_path: Path) -> None:
     playbook = tmp_path / "render.yml"
     tasks = [
-        {"ansible.builtin.template": {"src": str(TEMPLATES / f"{name}.j2"), "dest": str(tmp_path / name), "mode": "0644"}} for name in NAMES
+        {
+            "ansible.builtin.template": {
+                "src": str(TEMPLATES / f"{name}.j2"),
+                "dest": str(tmp_path / name),
+                "mode": "0644",
+            }
+        }
+        for name in NAMES
     ]
     playbook.write_text(
-        json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": VARIABLES, "tasks": tasks}])
+        json.dumps(
+            [{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": VARIABLES, "tasks": tasks}]
+        )
     )
     program = Path(sys.executable).with_name("ansible-playbook")
     environment = {**os.environ, "ANSIBLE_PYTHON_INTERPRETER": sys.executable, "ANSIBLE_LOCALHOST_WARNING": "false"}

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location("node_shell", Path(__file__).with_name("shell.py"))
-assert _spec and _spec.loader
-shell = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shell)
+from tests.unit.boot import shell
 
 
 def test_values_of_an_assigned_node(tmp_path: Path) -> None:
@@ -18,7 +14,8 @@ def test_values_of_an_assigned_node(tmp_path: Path) -> None:
         tmp_path,
         shell.manifest(),
         'echo "$OQM_MODE $OQM_APPLIANCE $OQM_MEMBER $OQM_EPOCH $OQM_HOSTNAME $OQM_METHOD $OQM_INTERVAL"\n'
-        'echo "$OQM_NETWORKS"; echo "$OQM_FSTAB"; echo "$OQM_HOSTS"; eval "$OQM_PARAMETERS"; env | grep OPENQRM_ | sort',
+        'echo "$OQM_NETWORKS"; echo "$OQM_FSTAB"; echo "$OQM_HOSTS"\n'
+        'eval "$OQM_PARAMETERS"; env | grep OPENQRM_ | sort',
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
@@ -41,7 +38,8 @@ def test_idle_manifest_has_empty_assignment(tmp_path: Path) -> None:
 def test_hostile_text_is_never_run(tmp_path: Path, text: str) -> None:
     mark = tmp_path / "mark"
     hostile = text.format(mark)
-    data = shell.manifest(fstab=[hostile], hosts=[hostile], deployment={"method": "nfs", "hook": shell.DIGEST, "parameters": {"source": hostile}})
+    deployment = {"method": "nfs", "hook": shell.DIGEST, "parameters": {"source": hostile}}
+    data = shell.manifest(fstab=[hostile], hosts=[hostile], deployment=deployment)
     done = shell.read_manifest(tmp_path, data, 'eval "$OQM_PARAMETERS"; printf "%s" "$OPENQRM_PARAM_SOURCE"')
     assert done.returncode == 0
     assert done.stdout == hostile

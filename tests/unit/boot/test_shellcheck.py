@@ -17,7 +17,9 @@ def test_shellcheck_is_clean(path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("roles/deployment_*/files/root-mount.sh")), ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("roles/deployment_*/files/root-mount.sh")), ids=lambda path: path.parts[-3]
+)
 def test_hook_defines_its_functions(path: Path) -> None:
     script = f'. "{path}"; type mount_root; type root_fstab_line'
     subprocess.run(["busybox", "sh", "-euc", script], check=True, capture_output=True)

@@ -25,6 +25,7 @@ class Runs:
     result: RunResult = field(default_factory=lambda: RunResult("successful", changed=True))
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     flags: list[tuple[bool, bool]] = field(default_factory=list)
+    plans: list[int | None] = field(default_factory=list)
     configs: list[Path] = field(default_factory=list)
     act: Callable[[Callable[[Mapping[str, object]], None]], None] = lambda _on_event: None
 
@@ -36,6 +37,7 @@ class Runs:
         *,
         check: bool,
         diff: bool,
+        plan: int | None,
         on_event: Callable[[Mapping[str, object]], None],
         cancel: threading.Event,
     ) -> RunResult:
@@ -43,6 +45,7 @@ class Runs:
         assert not cancel.is_set()
         self.calls.append((playbook, dict(variables)))
         self.flags.append((check, diff))
+        self.plans.append(plan)
         self.configs.append(config.path)
         self.act(on_event)
         return self.result
@@ -96,6 +99,7 @@ def fill(writer: Any) -> None:
             Storage(0, "san1", "directory", "san1", "/srv/volumes", "10.78.0.10"),
             Volume(0, "web", "san1", 1024),
             Volume(0, "db", "san1"),
+            Volume(0, "spare", "san1"),
             Image(0, "web", "san1", "web", "nfs"),
             Image(0, "db", "san1", "db", "nfs"),
             Appliance(0, "web01", "k1", "web", requirements=Requirements(tags=frozenset({"gpu"}))),

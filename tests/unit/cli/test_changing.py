@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from openqrm.cli.main import main
+from openqrm.planning.changes import Prepared
 from openqrm.runner import RunResult
 
 from .conftest import Runs
@@ -75,7 +76,7 @@ VERBS: dict[str, tuple[str, dict[str, Any]]] = {
         "volume_create",
         {"volumes": [{"name": "copy", "storage": "san1", "source": "web"}]},
     ),
-    "volume remove san1/web --yes": ("volume_remove", {"volumes": ["san1/web"], "destroy_data": True}),
+    "volume remove san1/spare --yes": ("volume_remove", {"volumes": ["san1/spare"], "destroy_data": True}),
     "image create i2 --storage san1 --deployment nfs": (
         "image_create",
         {"images": [{"name": "i2", "storage": "san1", "deployment": "nfs"}]},
@@ -128,7 +129,10 @@ PLANNED: dict[str, tuple[str, dict[str, Any]]] = {
 def test_verb_runs_its_playbook(run: Run, runs: Runs, line: str) -> None:
     result = run(*line.split())
     assert result.exit_code == 0, result.output
-    assert runs.calls == [VERBS[line]]
+    playbook, variables = runs.calls[0]
+    plans = variables.pop("openqrm_plans", {})
+    assert [(playbook, variables)] == [VERBS[line]]
+    assert runs.plans == (list(plans.values()) or [None])
     assert runs.flags == [(False, False)]
 
 
@@ -139,18 +143,30 @@ def test_verb_that_is_a_plan_is_planned_before_its_playbook_runs(
 ) -> None:
     planned: list[tuple[str, Any]] = []
 
-    def prepare(_center: object, verb: str, arguments: Any, *, owner: str, actor: str, check: bool) -> None:
+    def prepare(_center: object, verb: str, arguments: Any, *, owner: str, actor: str, check: bool) -> Prepared:
         assert owner
         assert actor
-        assert check
+        assert not check
         planned.append((verb, arguments))
+        return Prepared(7, {})
 
     monkeypatch.setattr("openqrm.planning.changes.prepare", prepare)
     result = run(*line.split())
     assert result.exit_code == 0, result.output
     playbook, variables = PLANNED[line]
-    assert planned == [(playbook.removeprefix("appliance_"), variables)]
-    assert runs.calls == [(playbook, variables)]
+    verb = playbook.removeprefix("appliance_")
+    assert planned == [(verb, variables)]
+    assert runs.calls == [(playbook, {**variables, "openqrm_plans": {verb: 7}})]
+    assert runs.plans == [7]
+
+
+@pytest.mark.usefixtures("store")
+def test_plan_that_has_nothing_to_do_runs_no_playbook(run: Run, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Prepared(0, {}, {"web01": "appliance web01 is stopped already"})
+    monkeypatch.setattr("openqrm.planning.changes.prepare", lambda *_, **__: nothing)
+    assert run("appliance", "stop", "web01").output == "Nothing to do: appliance web01 is stopped already.\n"
+    assert json.loads(run("appliance", "stop", "web01", "--json").output)["changed"] is False
+    assert not runs.calls
 
 
 @pytest.mark.usefixtures("store")
@@ -205,12 +221,14 @@ def test_cancelled_run_is_130(run: Run, runs: Runs) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_first_interrupt_lets_the_run_end(run: Run, runs: Runs) -> None:
+@pytest.mark.parametrize(("status", "code"), [("canceled", 130), ("failed", 130), ("successful", 0)])
+def test_first_interrupt_lets_the_run_end(run: Run, runs: Runs, status: str, code: int) -> None:
     import signal
 
+    runs.result = RunResult(status)
     runs.act = lambda _on_event: signal.raise_signal(signal.SIGINT)
     result = run("kernel", "set-default", "k1")
-    assert (result.exit_code, len(runs.calls)) == (130, 1)
+    assert (result.exit_code, len(runs.calls)) == (code, 1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -316,3 +334,16 @@ def test_lab_gives_the_configuration(monkeypatch: pytest.MonkeyPatch, config_fil
     for line in (["--lab", "x", "kernel", "list"], ["kernel", "list", "--lab", "x"]):
         assert "k1" in CliRunner().invoke(main, line).output
     assert "k1" in CliRunner(env={"OPENQRM_LAB": "x"}).invoke(main, ["kernel", "list"]).output
+
+
+@pytest.mark.usefixtures("store")
+def test_typed_lab_wins_over_the_environment_and_a_named_file_over_its_lab(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "missing.yml")
+    monkeypatch.setattr("openqrm.cli.session.lab_config", lambda name: config_file if name == "x" else Path(missing))
+    both = CliRunner(env={"OPENQRM_LAB": "y", "OPENQRM_CONFIG": str(config_file)})
+    assert "k1" in both.invoke(main, ["kernel", "list"]).output
+    assert both.invoke(main, ["--lab", "y", "kernel", "list"]).exit_code == 2
+    named = CliRunner(env={"OPENQRM_CONFIG": missing})
+    assert "k1" in named.invoke(main, ["--lab", "x", "kernel", "list"]).output

@@ -18,7 +18,7 @@ LISTS = {
     "resource list --tag gpu": ["node1"],
     "resource list node2": ["node2"],
     "kernel list": ["k1", "6.1.0", "yes"],
-    "storage list": ["san1", "directory", "2"],
+    "storage list": ["san1", "directory", "3"],
     "volume list": ["san1/web", "1G", "san1/db"],
     "volume list --storage san1": ["san1/db"],
     "image list": ["web", "golden", "db01[0]"],

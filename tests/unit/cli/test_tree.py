@@ -143,7 +143,7 @@ def complete(config_file: Path, *words: str) -> list[str]:
         (("appliance", "start", "we"), ["web01"]),
         (("resource", "show", ""), ["node1", "node2"]),
         (("image", "remove", "web", "d"), ["db"]),
-        (("volume", "remove", "san1/"), ["san1/db", "san1/web"]),
+        (("volume", "remove", "san1/"), ["san1/db", "san1/spare", "san1/web"]),
         (("appliance", "start", "x", "--to", "node1"), ["node1"]),
         (("appliance", "list", "--state", "act"), ["active"]),
         (("storage", "add", "x", "--type", "dir"), ["directory"]),

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.openqrm.datacenter.plugins.modules import lab_network
 
 LO = {"ifname": "lo", "flags": ["LOOPBACK", "UP"], "addr_info": []}
-BRIDGES = [{"name": "management", "addresses": ["10.77.0.1/24", "fd00:77::1/64"]}]
+BRIDGES = [{"name": "management", "mac": "52:54:00:77:02:01", "addresses": ["10.77.0.1/24", "fd00:77::1/64"]}]
 
 
 def bridge(*addresses: str, up: bool = True, scope: str = "global") -> dict[str, Any]:
@@ -33,6 +33,7 @@ def changes(runner: Any) -> list[str]:
     return [line for line in runner.commands if "-json" not in line]
 
 
+NO_RA = "ip netns exec openqrm-x sysctl -qw net.ipv6.conf.management.accept_ra=0"
 ADD = "ip -netns openqrm-x address add"
 CASES = {
     "nothing there": (
@@ -41,7 +42,8 @@ CASES = {
         [
             "ip netns add openqrm-x",
             "ip -netns openqrm-x link set lo up",
-            "ip -netns openqrm-x link add management type bridge forward_delay 0 stp_state 0",
+            "ip -netns openqrm-x link add management address 52:54:00:77:02:01 type bridge forward_delay 0 stp_state 0",
+            NO_RA,
             f"{ADD} 10.77.0.1/24 dev management",
             f"{ADD} fd00:77::1/64 dev management nodad",
             "ip -netns openqrm-x link set management up",
@@ -51,7 +53,7 @@ CASES = {
     "down": (
         True,
         [LO, bridge("10.77.0.1/24", "fd00:77::1/64", up=False)],
-        ["ip -netns openqrm-x link set management up"],
+        [NO_RA, "ip -netns openqrm-x link set management up"],
     ),
     "other address": (
         True,

@@ -13,6 +13,9 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.daemons import 
 
 from tests.unit.plugins.module_cases import run_module
 
+# The daemons outlive the module that starts them.
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+
 SERVE = """
 import pathlib, signal, socket, sys
 log = pathlib.Path(sys.argv[2])
@@ -109,7 +112,7 @@ def test_bad_arguments(case: str, arguments: dict[str, Any], capsys: pytest.Capt
 def test_systemd(tmp_path: Path) -> None:
     calls: list[str] = []
 
-    def systemctl(argv: list[str], timeout_s: int = 0) -> str:
+    def systemctl(argv: list[str], **_limits: int) -> str:
         calls.append(" ".join(argv[1:]))
         return "4711\n" if argv[1] == "show" and any("restart" in call for call in calls) else "0\n"
 

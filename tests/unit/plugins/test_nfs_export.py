@@ -33,7 +33,7 @@ class Machine:
         self.exported: dict[int, str] = {}
         self.calls: list[str] = []
 
-    def kernel(self, argv: list[str], timeout_s: int = 0) -> str:
+    def kernel(self, argv: list[str], **_limits: int) -> str:
         """What exportfs and find do."""
         self.calls.append(" ".join(argv[:2]))
         if argv[0] == "find":
@@ -42,7 +42,7 @@ class Machine:
             self.served = self.exports.read_text()
         return self.served if argv == ["exportfs", "-s"] else ""
 
-    def bus(self, argv: list[str], timeout_s: int = 0) -> str:
+    def bus(self, argv: list[str], **_limits: int) -> str:
         """What nfs-ganesha answers to dbus-send."""
         method = argv[5].rpartition(".")[2]
         self.calls.append(method)
@@ -81,9 +81,7 @@ def grant(machine: Machine, address: str = NODE, **more: Any) -> dict[str, Any]:
     return {"volume": "web01-0", "path": str(machine.volume), "client": {"address": address}, **more}
 
 
-def call(
-    machine: Machine, capsys: pytest.CaptureFixture[str], server: str, *grants: dict[str, Any], **more: Any
-) -> dict[str, Any]:
+def call(capsys: pytest.CaptureFixture[str], server: str, *grants: dict[str, Any], **more: Any) -> dict[str, Any]:
     check = more.pop("check", False)
     return run_module("nfs_export", capsys, {"server": server, "grants": list(grants), **more}, check=check)
 
@@ -91,30 +89,30 @@ def call(
 @pytest.mark.parametrize("server", ["kernel", "ganesha"])
 def test_grants_come_and_go(server: str, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = grant(machine), grant(machine, OTHER, read_only=True)
-    assert call(machine, capsys, server, one, two, check=True)["changed"]
+    assert call(capsys, server, one, two, check=True)["changed"]
     assert not machine.exports.exists()
     assert machine.exported == {}
-    given = call(machine, capsys, server, one, two)
+    given = call(capsys, server, one, two)
     assert [item["changed"] for item in given["items"]] == [True, True]
     assert given["items"][0]["client"] == {"address": NODE}
     assert given["diff"]["after"] == {f"{machine.volume} {NODE}": "rw", f"{machine.volume} {OTHER}": "ro"}
-    assert not call(machine, capsys, server, one, two)["changed"]
+    assert not call(capsys, server, one, two)["changed"]
     listed = run_module("nfs_export_info", capsys, {"server": server})["items"]
     assert [(item["client"]["address"], item["read_only"]) for item in listed] == [(NODE, False), (OTHER, True)]
-    assert call(machine, capsys, server, one, state="absent", check=True)["changed"]
-    taken = call(machine, capsys, server, one, state="absent")
+    assert call(capsys, server, one, state="absent", check=True)["changed"]
+    taken = call(capsys, server, one, state="absent")
     assert (taken["changed"], taken["items"][0]["sessions"]) == (True, 0)
-    again = call(machine, capsys, server, one, state="absent")
+    again = call(capsys, server, one, state="absent")
     assert (again["changed"], again["items"][0]["sessions"]) == (False, 0)
     listed = run_module("nfs_export_info", capsys, {"server": server})["items"]
     assert [item["client"]["address"] for item in listed] == [OTHER]
-    assert call(machine, capsys, server, two, state="absent")["changed"]
+    assert call(capsys, server, two, state="absent")["changed"]
     assert run_module("nfs_export_info", capsys, {"server": server})["items"] == []
     assert machine.exported == {}
 
 
 def test_the_exports_file(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    call(machine, capsys, "kernel", grant(machine), grant(machine, OTHER, read_only=True))
+    call(capsys, "kernel", grant(machine), grant(machine, OTHER, read_only=True))
     assert machine.exports.read_text() == (
         "# Managed by openqrm.datacenter.deployment_nfs\n"
         f"{machine.volume} {NODE}(rw,{OPTIONS})\n"
@@ -125,10 +123,10 @@ def test_the_exports_file(machine: Machine, capsys: pytest.CaptureFixture[str]) 
 def test_a_grant_that_is_written_but_not_served_is_served_again(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call(machine, capsys, "kernel", grant(machine), grant(machine, OTHER))
+    call(capsys, "kernel", grant(machine), grant(machine, OTHER))
     machine.served = ""
     assert run_module("nfs_export_info", capsys, {"server": "kernel"})["items"] == []
-    result = call(machine, capsys, "kernel", grant(machine))
+    result = call(capsys, "kernel", grant(machine))
     assert result["changed"]
     assert f"{OTHER}(rw" in machine.served, "the other grant is not lost"
 
@@ -148,7 +146,7 @@ def test_a_bad_grant_fails_before_anything_is_touched(
     case: str, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, expected = BAD[case]
-    result = call(machine, capsys, "kernel", grant(machine), grant(machine) | change)
+    result = call(capsys, "kernel", grant(machine), grant(machine) | change)
     assert result["failed"]
     assert expected in result["msg"]
     assert not machine.exports.exists()
@@ -157,7 +155,7 @@ def test_a_bad_grant_fails_before_anything_is_touched(
 def test_revoking_the_last_grant_ends_the_client(
     machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call(machine, capsys, "kernel", grant(machine))
+    call(capsys, "kernel", grant(machine))
     mine = machine.client(1, NODE, "- 0x1: { type: open }\n")
     other = machine.client(2, "10.78.0.10", "- 0x2: { type: open }\n")
     expired: list[Path] = []
@@ -167,16 +165,16 @@ def test_revoking_the_last_grant_ends_the_client(
         (client / "states").write_text("")
 
     monkeypatch.setattr(nfs_kernel, "expire", expire)
-    result = call(machine, capsys, "kernel", grant(machine), state="absent")
+    result = call(capsys, "kernel", grant(machine), state="absent")
     assert result["items"][0]["sessions"] == 0
     assert expired == [mine]
     assert (other / "states").read_text()
 
 
 def test_a_client_that_cannot_be_ended_is_counted(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    call(machine, capsys, "kernel", grant(machine))
+    call(capsys, "kernel", grant(machine))
     client = machine.client(1, NODE, "- 0x1: { type: open }\n")
-    result = call(machine, capsys, "kernel", grant(machine), state="absent")
+    result = call(capsys, "kernel", grant(machine), state="absent")
     assert result["items"][0]["sessions"] == 1
     assert (client / "ctl").read_text() == "expire\n"
 
@@ -185,25 +183,25 @@ def test_a_client_with_another_grant_is_left_alone(machine: Machine, capsys: pyt
     second = machine.volume.with_name("data")
     second.mkdir()
     device = machine.volume.stat().st_dev
-    call(machine, capsys, "kernel", grant(machine), grant(machine, path=str(second)))
+    call(capsys, "kernel", grant(machine), grant(machine, path=str(second)))
     states = f'- 0x1: {{ type: open, superblock: "{device >> 8:02x}:{device & 255:02x}:4711", filename: "x" }}\n'
     client = machine.client(1, NODE, states)
-    result = call(machine, capsys, "kernel", grant(machine), state="absent")
+    result = call(capsys, "kernel", grant(machine), state="absent")
     assert result["items"][0]["sessions"] == 1
     assert (client / "ctl").read_text() == ""
     assert machine.calls[-1] == f"find {machine.volume}"
     (client / "states").write_text("")
-    assert call(machine, capsys, "kernel", grant(machine), state="absent")["items"][0]["sessions"] == 0
+    assert call(capsys, "kernel", grant(machine), state="absent")["items"][0]["sessions"] == 0
 
 
 def test_addresses_of_version_6(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    call(machine, capsys, "kernel", grant(machine, "fd00::1"))
+    call(capsys, "kernel", grant(machine, "fd00::1"))
     machine.client(1, "[fd00::1]", "")
     (item,) = run_module("nfs_export_info", capsys, {"server": "kernel"})["items"]
     assert (item["client"]["address"], item["sessions"]) == ("fd00::1", 1)
 
 
-def test_a_ganesha_that_does_not_follow_is_an_error(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    server = GaneshaServer(str(machine.ganesha), "unix:path=/bus", 0, lambda argv, timeout_s=0: "")
+def test_a_ganesha_that_does_not_follow_is_an_error(machine: Machine) -> None:
+    server = GaneshaServer(str(machine.ganesha), "unix:path=/bus", 0, lambda _argv, **_limits: "")
     with pytest.raises(CommandError, match="it exports"):
         server.apply({str(machine.volume): {NODE: "rw"}})
