@@ -23,8 +23,10 @@ def lab_dir(name: str, labs: Path = LABS) -> Path:
     Raises: InvalidValueError.
     """
     if not NAME.fullmatch(name):
-        raise InvalidValueError(f"Lab name {name!r} is not usable.",
-                                remedy="Use up to 20 lower-case letters, digits and dashes, a letter first.")
+        raise InvalidValueError(
+            f"Lab name {name!r} is not usable.",
+            remedy="Use up to 20 lower-case letters, digits and dashes, a letter first.",
+        )
     return labs / name
 
 
@@ -44,8 +46,9 @@ def read_lab(directory: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise NotFoundError("Lab", directory.name, known=lab_names(directory.parent)) from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.",
-                          remedy=f"Run `openqrm lab up {directory.name}` again.") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error}.", remedy=f"Run `openqrm lab up {directory.name}` again."
+        ) from error
     return lab
 
 
@@ -152,13 +155,16 @@ def _running(lab: dict[str, Any]) -> set[str] | None:
 def _virsh(lab: dict[str, Any], *arguments: str) -> str:
     argv = ["virsh", "--quiet", "--connect", lab["libvirt_uri"], *arguments]
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-                              env={**os.environ, "LC_ALL": "C"})
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ApplyError(f"virsh does not run: {error}.", remedy="Install libvirt-clients.") from error
     if done.returncode:
-        raise ApplyError(f"Lab {lab['name']}: virsh {' '.join(arguments)}: {done.stderr.strip()}",
-                         remedy=f"Run `openqrm lab up {lab['name']}` again, and see {lab['dir']}/log/libvirtd.log.")
+        raise ApplyError(
+            f"Lab {lab['name']}: virsh {' '.join(arguments)}: {done.stderr.strip()}",
+            remedy=f"Run `openqrm lab up {lab['name']}` again, and see {lab['dir']}/log/libvirtd.log.",
+        )
     return done.stdout
 
 

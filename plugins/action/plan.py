@@ -19,14 +19,17 @@ else:
     _verbs.known()  # imported here once, in the process that forks the workers
 
 ARGUMENTS = {
-    "step": {"type": "str", "required": True, "choices": ["prepare", "begin", "end", "finish", "close"]},
+    "step": {"type": "str", "required": True, "choices": ["prepare", "begin", "end", "finish", "found", "close"]},
     "config": {"type": "path"},
     "verb": {"type": "str"},
     "arguments": {"type": "dict", "default": {}},
     "plan": {"type": "int"},
     "seq": {"type": "int"},
     "error": {"type": "str", "default": ""},
+    "result": {"type": "raw"},
 }
+# Verbs whose results are what the plan is for.
+LISTINGS = ("status", "volume_list", "grants_list")
 
 
 def calls(planned):
@@ -39,6 +42,11 @@ class ActionModule(StoreAction):
     """One step in the life of a plan."""
 
     _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Return the result of the step."""
+        self._task_vars = task_vars
+        return super().run(tmp, task_vars)
 
     def spec(self):
         """Return the arguments of the task."""
@@ -83,12 +91,26 @@ class ActionModule(StoreAction):
 
     def _end(self, center, options):
         with center.store.write(actor(), f"plan {options['plan']}") as tx:
-            changes.end(tx, options["plan"], options["seq"], options["error"])
-        return {"changed": False}
+            verb = changes.end(tx, options["plan"], options["seq"], options["error"])
+        if verb not in LISTINGS or not options["result"]:
+            return {"changed": False}
+        found = [*self._task_vars.get("openqrm_found", []), *options["result"]["items"]]
+        return {"changed": False, "ansible_facts": {"openqrm_found": found}}
 
     def _finish(self, center, options):
         plan = changes.finish(center, options["plan"], actor())
         return {"changed": False, "errors": list(plan.lines), "ansible_facts": calls(plan.calls)}
+
+    def _found(self, center, options):
+        with center.store.read() as tx:
+            hosts = dict.fromkeys(operation.host for operation in tx.plan(options["plan"]).operations)
+            storages = {(item.host, item.location): item.name for item in tx.storages()}
+        everything = self._task_vars["hostvars"]
+        found = [dict(item, host=host) for host in hosts for item in everything[host].get("openqrm_found", [])]
+        for item in found:
+            if "location" in item:
+                item["storage"] = storages.get((item["host"], item["location"]), "")
+        return {"changed": False, "found": found}
 
     def _close(self, center, options):
         changes.close(center, options["plan"], actor())

@@ -18,10 +18,11 @@ options:
     description:
       - V(prepare) computes and stores the plan; in check mode it computes the same and leaves nothing behind.
       - V(begin) and V(end) journal one operation.
+      - V(found) returns what listing verbs found on all hosts of the plan.
       - V(finish) commits, or draws the operations that undo; V(close) ends a plan that was not committed, and fails.
     type: str
     required: true
-    choices: [prepare, begin, end, finish, close]
+    choices: [prepare, begin, end, finish, found, close]
   verb:
     description: What to plan, for O(step=prepare), for example V(start).
     type: str
@@ -35,6 +36,9 @@ options:
   seq:
     description: The operation's number, for V(begin) and V(end).
     type: int
+  result:
+    description: What the role's verb returned, for O(step=end).
+    type: raw
   error:
     description: What failed, for O(step=end); empty if nothing did.
     type: str
@@ -74,6 +78,11 @@ unchanged:
   returned: O(step=prepare)
   type: list
   elements: str
+found:
+  description: What listing verbs found, each with its C(host).
+  returned: O(step=found)
+  type: list
+  elements: dict
 errors:
   description: What failed.
   returned: O(step=finish)

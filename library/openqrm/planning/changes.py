@@ -232,6 +232,7 @@ def _needed(tx: Reader, operation: Operation) -> tuple[Mapping[str, object], ...
     return tuple(left)
 
 
-def end(tx: Writer, plan_id: int, seq: int, error: str) -> None:
-    """Journals the operation's outcome; `error` empty: done."""
+def end(tx: Writer, plan_id: int, seq: int, error: str) -> str:
+    """Journals the operation's outcome (`error` empty: done) and returns its verb."""
     tx.set_operation(plan_id, seq, "failed" if error else "done", message=error)
+    return next(operation.verb for operation in tx.plan(plan_id).operations if operation.seq == seq)

@@ -43,7 +43,7 @@ def _deadline(resources: Sequence[Resource]) -> datetime | None:
 def cancel(tx: Writer, items: Sequence[Item]) -> None:
     """Takes back orders that were not fetched yet."""
     for order in tx.orders([str(item["resource"]) for item in items]):
-        tx.set_order(order.id, "cancelled")
+        tx.set_order(order.id, "superseded")
 
 
 def reached(verb: str, item: Item, resource: Resource) -> str:

@@ -46,9 +46,11 @@ class Verb:
 
 def known() -> dict[str, Verb]:
     """All verbs by name."""
-    from openqrm.planning import appliances, images, kernels, storages
+    from openqrm.planning import appliances, images, kernels, machines, storages
 
-    return {verb.name: verb for verb in (*appliances.VERBS, *images.VERBS, *kernels.VERBS, *storages.VERBS)}
+    return {
+        verb.name: verb for verb in (*appliances.VERBS, *images.VERBS, *kernels.VERBS, *machines.VERBS, *storages.VERBS)
+    }
 
 
 def get(name: str) -> Verb:

@@ -16,5 +16,8 @@ systemctl mask rpcbind.service rpcbind.socket rpc-statd.service \
 rm -f /etc/ssh/ssh_host_* /etc/machine-id /etc/hostname /etc/resolv.conf
 touch /etc/machine-id
 rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*
-ln -sf "$(cd /boot && ls vmlinuz-* | tail -n 1)" /boot/vmlinuz
-ln -sf "$(cd /boot && ls initrd.img-* | tail -n 1)" /boot/initrd.img
+for kernel in /boot/vmlinuz-*; do
+    version=${kernel#/boot/vmlinuz-}
+    ln -sf "vmlinuz-$version" /boot/vmlinuz
+    ln -sf "initrd.img-$version" /boot/initrd.img
+done

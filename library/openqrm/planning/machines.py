@@ -1,0 +1,95 @@
+"""Power of resources and listings of storage servers as plans: calls whose results are what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openqrm.errors import InvalidValueError, StateError
+from openqrm.model import Plan
+from openqrm.planning.context import Context
+from openqrm.planning.operations import Step
+from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
+
+CALL = 10
+POWER_VERBS = ("on", "off", "reset", "status")
+
+
+def _names(arguments: Arguments, key: str) -> list[str]:
+    value = arguments.get(key)
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise InvalidValueError(f"No {key[:-1]} is named.", remedy=f"Give {key}, a list of names.")
+    return list(dict.fromkeys(str(name) for name in names))
+
+
+def _power_verb(arguments: Arguments) -> str:
+    verb = str(arguments.get("power"))
+    if verb not in POWER_VERBS:
+        raise InvalidValueError(f"power {verb!r} is not known.", remedy=f"Use one of {', '.join(POWER_VERBS)}.")
+    return verb
+
+
+def _select_resources(context: Context, arguments: Arguments) -> Selection:
+    """The resources; one that runs a service is only asked for its status."""
+    verb = _power_verb(arguments)
+    names = _names(arguments, "resources")
+    for name in names:
+        resource = context.tx.resource(name)
+        if not resource.power_driver:
+            raise InvalidValueError(
+                f"Resource {name} has no power driver.",
+                remedy=f"Set one: openqrm resource set {name} --power-driver TYPE --power address=...",
+            )
+    held = {row.resource: row.appliance for row in context.tx.assignments(resources=names)}
+    if held and verb in ("off", "reset") and not arguments.get("force"):
+        name, appliance = next(iter(held.items()))
+        raise StateError(
+            f"Resource {name} runs appliance {appliance}.", remedy="Stop the appliance, or say force=true."
+        )
+    return Selection(tuple(names))
+
+
+def _draw_power(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    verb = _power_verb(arguments)
+    steps = [context.power(CALL, verb, resource) for resource in context.tx.resources(list(names))]
+    return Drawing(steps, tuple({"kind": "resource", "name": name, "verb": verb} for name in names))
+
+
+def _commit_power(context: Context, plan: Plan) -> None:
+    """An idle resource that was switched off is off."""
+    if plan.operations and plan.operations[0].verb == "off":
+        rows = context.tx.resources([str(item["name"]) for item in plan.objects])
+        context.tx.set_state("resource", [row.name for row in rows if row.state == "idle"], "off")
+
+
+def _select_storages(context: Context, arguments: Arguments) -> Selection:
+    return Selection(tuple(context.tx.storage(name).name for name in _names(arguments, "storages")))
+
+
+def _draw_volumes(context: Context, names: Sequence[str], _arguments: Arguments, _plan_id: int) -> Drawing:
+    chosen = [context.storages[name] for name in names]
+    steps = [
+        Step(CALL, s.host, context.types.get("storage", s.type).role, "volume_list", {"location": s.location})
+        for s in chosen
+    ]
+    return Drawing(steps, tuple({"kind": "storage", "name": name} for name in names))
+
+
+def _commit_nothing(_context: Context, _plan: Plan) -> None:
+    """The results are all that was wanted."""
+
+
+def _undo(_context: Context, _plan: Plan) -> Sequence[Step]:
+    """A machine that was switched stays so; a listing changes nothing."""
+    return ()
+
+
+def _close(_context: Context, _plan: Plan, _undone: bool) -> None:
+    """Nothing was recorded."""
+
+
+AGAIN = "Run the command again."
+VERBS = (
+    Verb("resource_power", "resource", _select_resources, _draw_power, _commit_power, _undo, _close, AGAIN),
+    Verb("storage_volumes", "storage", _select_storages, _draw_volumes, _commit_nothing, _undo, _close, AGAIN),
+)

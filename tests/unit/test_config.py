@@ -1,0 +1,102 @@
+"""The configuration file: where it is looked for, what it holds, and errors that name file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from openqrm.config import Config, Network, find_config, load_config
+from openqrm.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(directory: Path, text: str) -> str:
+    path = directory / "openqrm.yml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_documented_file_is_read_whole(tmp_path: Path) -> None:
+    """The example of docs/contracts.md, which is also what docs/configuration.md explains."""
+    text = (ROOT / "docs/contracts.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    config = load_config(write(tmp_path, text))
+    assert config.path == tmp_path / "openqrm.yml"
+    assert config.store == "sqlite:////var/lib/openqrm/openqrm.db"
+    assert config.inventory == ("/etc/openqrm/inventory",)
+    assert config.collections == ()
+    assert (config.boot.root, config.boot.tls_url) == ("/srv/openqrm/boot", "https://10.77.0.1")
+    assert (config.api.listen, config.api.port) == ("10.77.0.1", 7443)
+    assert config.networks.storage == Network("10.78.0.0/24", "10.78.0.100-10.78.0.250")
+    assert config.deadlines.node_up_s == 300
+    assert config.ca_file == Path("/var/lib/openqrm/pki/ca.pem")
+
+
+def test_every_key_is_explained() -> None:
+    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    example = yaml.safe_load((ROOT / "docs/contracts.md").read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    names = [f"{key}.{part}" if isinstance(value, dict) else key for key, value in example.items() for part in value]
+    assert [name for name in dict.fromkeys(names) if f"`{name}" not in text] == []
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    path = write(tmp_path, "# nothing yet\n")
+    assert load_config(path) == Config(path=Path(path))
+
+
+BAD = {
+    "unknown key": ("store: sqlite:///x\nboots: {}\n", ":2: boots is not known; known: api, boot, cache_dir,"),
+    "unknown key of a section": (
+        "boot:\n  host: a\n  rot: /x\n",
+        ":3: boot.rot is not known; known: host, root, tls_url, url.",
+    ),
+    "the file's own path": ("path: /x\n", ":1: path is not known"),
+    "list for a mapping": ("\n\nboot: [a]\n", ":3: boot. must be a mapping"),
+    "text for a list": ("inventory: /etc/hosts\n", ":1: inventory must be a list"),
+    "mapping for a value": ("store: {a: b}\n", ":1: store must be a single value"),
+    "mapping in a list": ("inventory:\n  - {a: b}\n", ":2: inventory must be a single value"),
+    "port": ("api:\n  port: https\n", ":2: api.port is 'https'; it must be a whole number above 0"),
+    "zero": ("deadlines: {node_up_s: 0}\n", ":1: deadlines.node_up_s is '0'; it must be a whole number above 0"),
+    "a list": ("- a\n", ":1: the file must be a mapping"),
+    "prefix": ("networks: {management: {cidr: 10.77.0.1/24}}\n", "networks.management: 10.77.0.1/24 has host bits set"),
+    "pool": ("networks: {storage: {pool: 10.1.1.1-x}}\n", "networks.storage: 'x' does not appear to be an IPv4"),
+    "store": ("store: mysql://x\n", "store 'mysql://x' is not supported"),
+    "no YAML": ("a: [\n", "is not YAML"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_errors_name_file_line_and_key(case: str, tmp_path: Path) -> None:
+    text, message = BAD[case]
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert path in caught.value.message
+    assert message in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.yml: No such file or directory\. Check the path"):
+        load_config(str(tmp_path / "gone.yml"))
+    (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00a")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_config(str(tmp_path / "binary.yml"))
+
+
+def test_the_file_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENQRM_CONFIG", raising=False)
+    monkeypatch.setattr("openqrm.config.SEARCH", (Path("openqrm.yml"), tmp_path / "etc/openqrm.yml"))
+    with pytest.raises(ConfigError) as caught:
+        find_config()
+    assert "$OPENQRM_CONFIG is not set and none of openqrm.yml, " in caught.value.message
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/openqrm.yml").touch()
+    assert find_config() == tmp_path / "etc/openqrm.yml"
+    (tmp_path / "openqrm.yml").touch()
+    assert find_config() == tmp_path / "openqrm.yml"
+    monkeypatch.setenv("OPENQRM_CONFIG", "/named")
+    assert find_config() == Path("/named")
+    assert find_config("/given") == Path("/given")
