@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
-
 from openqrm.config import Config, load_config
+from openqrm.datacenter import Datacenter
 from openqrm.model import Appliance, Kernel, Nic, Requirements, Resource, Storage
+from openqrm.planning import changes
+from openqrm.planning.changes import Prepared
 from openqrm.runner import RunResult, environment, run_playbook
 from openqrm.store import Store, open_store, upgrade
 
@@ -36,7 +38,9 @@ class FakeCenter:
                 f"{prefix}{number:05}",
                 cores=2,
                 memory_mib=memory_mib,
-                nics=(Nic(f"52:54:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}", role="management"),),
+                nics=(
+                    Nic(f"52:54:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}", role="management"),
+                ),
                 address=f"10.{77 + (number >> 16)}.{number >> 8 & 255}.{number & 255}",
                 power_driver="fake",
                 power={"address": "fake", "system": f"{number}"},
@@ -69,6 +73,10 @@ class FakeCenter:
     def run(self, playbook: str, *, check: bool = False, **variables: object) -> RunResult:
         """Runs the playbook by ansible-runner."""
         return run_playbook(self.config, playbook, variables, check=check)
+
+    def prepare(self, verb: str, *, owner: str, **arguments: object) -> Prepared:
+        """Prepares a plan, as the command line does before it runs the playbook."""
+        return changes.prepare(Datacenter(self.config, self.store), verb, arguments, owner=owner, actor="test")
 
     def ansible_playbook(self, playbook: str, *flags: str, **variables: object) -> subprocess.CompletedProcess[str]:
         """Runs the playbook by ansible-playbook, as an operator would."""

@@ -1,4 +1,4 @@
-"""A lab with everything that the main job needs, driven as a user does: by the command line, and looked at from outside."""
+"""A lab with everything that the main job needs, driven by the command line as a user does, and looked at."""
 
 from __future__ import annotations
 

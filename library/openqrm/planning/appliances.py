@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Appliance, Assignment, Plan
@@ -192,7 +193,16 @@ def _commit_start(context: Context, plan: Plan) -> None:
     context.tx.set_state("resource", reserved, "starting")
     context.tx.set_state("resource", names, "active")
     context.tx.set_state("appliance", _appliances(plan), "active")
+    _settle_clones(context, plan)
     _tell(context, plan, "start", "is active on")
+
+
+def _settle_clones(context: Context, plan: Plan) -> None:
+    """The clones are there from now on; the next start takes them as they are."""
+    images = context.tx.images([str(row["image"]) for row in _rows(plan, "start")])
+    volumes = context.tx.named("volume", [f"{image.storage}/{image.volume}" for image in images])
+    pending = [volume for volume in volumes if start.PENDING in volume.parameters]
+    context.tx.save([replace(volume, parameters={}) for volume in pending])
 
 
 def _commit_stop(context: Context, plan: Plan) -> None:

@@ -15,6 +15,8 @@ from openqrm.planning.operations import Step, role_of
 
 CLONE, AUTHORIZE, PUBLISH, ASSIGN_HOOKS, START_HOOKS = 100, 110, 120, 130, 140
 TRIGGER, TAKE_OVER, RESET, WAIT = 150, 160, 170, 180
+# Parameter of a clone's volume until a start that made it was committed.
+PENDING = "pending"
 BOOT_MODES = ("auto", "in_place", "reset")
 
 
@@ -95,7 +97,11 @@ def _images(context: Context, appliances: Sequence[Appliance]) -> tuple[dict[tup
                     remedy=f"Remove or rename image {name}, or set the appliance's image.",
                 )
             images[appliance.name, number] = image
-    context.tx.save([Volume(0, image.volume, image.storage, parent=golden[image.parent].volume) for image in new])
+    volumes = [
+        Volume(0, image.volume, image.storage, parent=golden[image.parent].volume, parameters={PENDING: True})
+        for image in new
+    ]
+    context.tx.save(volumes)
     context.tx.save(new)
     return images, {image.name for image in new}
 
@@ -127,9 +133,10 @@ def _storage_steps(context: Context, member: Member) -> list[Step]:
     if member.image.kind == "clone":
         storage = context.storages[member.image.storage]
         backend = context.types.get("storage", storage.type)
-        source = context.tx.volume(storage.name, member.image.volume).parent
-        item = {"name": member.image.volume, "location": storage.location, "source": source}
-        result.append(Step(CLONE, storage.host, backend.role, "volume_clone", item, "volume_remove"))
+        volume = context.tx.volume(storage.name, member.image.volume)
+        item = {"name": volume.name, "location": storage.location, "source": volume.parent}
+        if volume.parameters.get(PENDING):
+            result.append(Step(CLONE, storage.host, backend.role, "volume_clone", item, "volume_remove"))
     return [*result, context.grant(AUTHORIZE, "authorize", member, "revoke")]
 
 

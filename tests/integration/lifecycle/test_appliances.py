@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from openqrm.model import Plan
+from openqrm.planning.owner import owner_of
+from openqrm.runner import run_playbook
 
 from tests.support.center import FakeCenter, make_center
 
@@ -105,7 +108,9 @@ def test_check_mode_shows_the_plan_and_leaves_nothing(center: FakeCenter) -> Non
 def test_check_shows_what_apply_then_does(center: FakeCenter) -> None:
     center.add_nodes(2)
     center.add_appliances(["web01", "web02"])
-    shown = [line for line in center.run("appliance_start", check=True, appliances=["web01", "web02"]).diff if ". " in line]
+    shown = [
+        line for line in center.run("appliance_start", check=True, appliances=["web01", "web02"]).diff if ". " in line
+    ]
     assert center.run("appliance_start", appliances=["web01", "web02"]).ok
     (plan,) = start_plans(center)
     done = [f"  {o.phase}. {o.host}: {o.role.rpartition('.')[2]} {o.verb}" for o in plan.operations]
@@ -155,15 +160,15 @@ def test_one_call_per_storage_server_however_many_appliances(center: FakeCenter)
     assert center.run("appliance_start", appliances=names).errors == ()
     (plan,) = start_plans(center)
     clones = [operation for operation in plan.operations if operation.verb == "volume_clone"]
-    assert sorted((operation.host, len(operation.items)) for operation in clones) == [(f"san{n}", 2) for n in range(1, 5)]
+    assert sorted((operation.host, len(operation.items)) for operation in clones) == [
+        (f"san{n}", 2) for n in range(1, 5)
+    ]
 
 
 def test_no_fitting_resource_names_the_nearest_miss(center: FakeCenter) -> None:
     (node,) = center.add_nodes(1, memory_mib=512)
     center.add_appliances(["web01"])
     with center.store.write("test", "larger") as tx:
-        from dataclasses import replace
-
         appliance = tx.appliance("web01")
         tx.save([replace(appliance, requirements=replace(appliance.requirements, memory_mib=2048))])
     result = center.run("appliance_start", appliances="web01")
@@ -190,7 +195,7 @@ def test_a_failure_of_any_verb_is_undone_completely(center: FakeCenter, verb: st
         assert [image.name for image in tx.images()] == ["golden-san1"]
     assert start_plans(center)[0].state == "undone"
     assert fake_objects(center, "deployment") == []
-    assert fake_objects(center, "storage") == ["/srv/fake", "/srv/fake/golden-san1"]
+    assert fake_objects(center, "storage") == ["/srv/fake/golden-san1"]
     center.fault()
     assert center.run("appliance_start", appliances="web01").errors == ()
 
@@ -208,3 +213,77 @@ def test_ansible_playbook_does_the_same(center: FakeCenter) -> None:
     done = center.ansible_playbook("appliance_start", appliances="web01")
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(center) == {"web01": "active", node: "active"}
+
+
+def test_the_second_start_takes_the_clone_that_is_there(center: FakeCenter) -> None:
+    center.add_nodes(1)
+    center.add_appliances(["web01"])
+    for verb in ("start", "stop", "start"):
+        assert center.run(f"appliance_{verb}", appliances="web01").errors == ()
+    second, _, first = start_plans(center)
+    assert "volume_clone" in [operation.verb for operation in first.operations]
+    assert "volume_clone" not in [operation.verb for operation in second.operations]
+
+
+def test_a_resource_that_is_not_proven_free_is_refused(center: FakeCenter) -> None:
+    (node,) = center.add_nodes(1)
+    center.add_appliances(["web01"])
+    with center.store.write("test", "no proof") as tx:
+        tx.save([replace(tx.resource(node), power_driver="", power={})])
+    result = center.run("appliance_start", appliances="web01")
+    assert result.exit_code == 5
+    assert f"Resource {node} fits but is not proven free: last heartbeat never" in result.errors[0]
+    assert states(center) == {"web01": "stopped", node: "idle"}
+
+
+def test_a_plan_whose_controller_died_is_taken_up_again(center: FakeCenter) -> None:
+    (node,) = center.add_nodes(1)
+    center.add_appliances(["web01"])
+    prepared = center.prepare("start", appliances=["web01"], owner="")
+    assert states(center) == {"web01": "starting", node: "reserved"}
+    result = center.run("appliance_start", appliances="web01")
+    assert result.errors == ()
+    assert result.stats["openqrm"]["plan"] == prepared.plan
+    assert states(center) == {"web01": "active", node: "active"}
+
+
+def test_a_plan_that_a_living_process_applies_is_left_to_it(center: FakeCenter) -> None:
+    center.add_nodes(1)
+    center.add_appliances(["web01"])
+    prepared = center.prepare("start", appliances=["web01"], owner=owner_of())
+    result = center.run("appliance_start", appliances="web01")
+    assert result.exit_code == 4
+    assert f"plan {prepared.plan} (start) is applied by {owner_of()}" in result.errors[0]
+
+
+def test_a_plan_that_was_prepared_before_is_applied_with_its_hosts_only(center: FakeCenter) -> None:
+    (node,) = center.add_nodes(1)
+    center.add_appliances(["web01"])
+    prepared = center.prepare("start", appliances=["web01"], owner=owner_of())
+    result = run_playbook(
+        center.config, "appliance_start", {"openqrm_plans": {"start": prepared.plan}}, plan=prepared.plan
+    )
+    assert result.errors == ()
+    assert states(center) == {"web01": "active", node: "active"}
+
+
+def test_power_and_plug_ins_are_switched_by_playbooks(center: FakeCenter) -> None:
+    (node,) = center.add_nodes(1)
+    asked = center.run("resource_power", resources=node, power="status")
+    assert [(item["name"], item["power"]) for item in asked.stats["openqrm"]["resources"]] == [(node, "off")]
+    assert center.run("resource_power", resources=[node], power="on").errors == ()
+    assert (
+        center.run("resource_power", resources=node, power="status").stats["openqrm"]["resources"][0]["power"] == "on"
+    )
+    assert center.run("resource_power", resources=node, power="off").ok
+    assert states(center) == {node: "off"}
+    for playbook, enabled in (("plugin_enable", True), ("plugin_disable", False)):
+        assert [center.run(playbook, plugins=["hosts"]).changed for _ in range(2)] == [True, False]
+        with center.store.read() as tx:
+            assert tx.plugins()["hosts"]["enabled"] is enabled
+
+
+def test_storage_servers_are_asked_for_their_volumes(center: FakeCenter) -> None:
+    center.add_appliances(["web01"])
+    found = center.run("storage_volumes", storages="san1").stats["openqrm"]["volumes"]
+    assert [(item["storage"], item["name"]) for item in found] == [("san1", "golden-san1")]

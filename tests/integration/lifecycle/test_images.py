@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openqrm.model import Appliance
+from openqrm.datacenter import Datacenter
+from openqrm.errors import OpenqrmError
+from openqrm.model import Appliance, Storage
+from openqrm.planning import changes
 
 from tests.support.center import FakeCenter, make_center
 
@@ -182,7 +185,7 @@ BAD: dict[str, tuple[str, dict[str, object], int, str]] = {
         "image_create",
         {"images": [{"name": "a", "storage": "disk2", "deployment": "fake"}]},
         3,
-        "Storage disk2 does not exist. Did you mean disk1?",
+        "storage disk2 does not exist. Did you mean disk1?",
     ),
     "unknown deployment": (
         "image_create",
@@ -195,16 +198,17 @@ BAD: dict[str, tuple[str, dict[str, object], int, str]] = {
 }
 
 
-def test_bad_input_changes_nothing(center: FakeCenter) -> None:
-    add_storage(center, "fake", "disk1")
-    before = fake_volumes(center)
-    found, expected = {}, {}
-    for case, (playbook, variables, code, message) in BAD.items():
-        result = center.run(playbook, check=True, **variables)
-        found[case] = (result.exit_code, result.errors[0][: len(message)])
-        expected[case] = (code, message)
-    assert found == expected
-    assert fake_volumes(center) == before
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_before_anything_is_planned(center: FakeCenter, case: str) -> None:
+    verb, arguments, code, message = BAD[case]
+    with center.store.write("test", "storage") as tx:
+        tx.save([Storage(0, "disk1", "fake", "localhost", "/srv", "10.78.0.1")])
+    datacenter = Datacenter(center.config, center.store)
+    with pytest.raises(OpenqrmError) as caught:
+        changes.prepare(datacenter, verb, arguments, owner="", actor="test")
+    assert (caught.value.exit_code, str(caught.value)[: len(message)]) == (code, message)
+    with center.store.read() as tx:
+        assert tx.plans() == []
 
 
 def test_a_storage_whose_server_cannot_be_prepared_says_so(center: FakeCenter) -> None:
