@@ -108,7 +108,7 @@ def load_config(explicit: str | None = None) -> Config:
     """
     path = find_config(explicit)
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}.", remedy="Check the path and its permissions.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -87,6 +87,8 @@ def _tasks(info: TypeInfo) -> Iterator[str]:
 def _sets_result(info: TypeInfo, tasks: Any) -> bool:
     fact = f"{info.path.name}_result"
     for task in tasks or []:
+        if task.get("register") == fact:
+            return True
         if fact in (result := task.get("ansible.builtin.set_fact") or {}):
             value = result[fact]
             return not isinstance(value, dict) or {"changed", "items"} <= value.keys()

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -17,6 +18,8 @@ from typing import Any
 
 from openqrm.config import Config
 from openqrm.paths import COLLECTION, collection_root
+
+NODE = f"{COLLECTION}.node"
 
 Event = Mapping[str, object]
 FAST_DIRECTORY = Path("/dev/shm")  # noqa: S108 - a parent for a private directory of mode 0700
@@ -45,6 +48,7 @@ class RunResult:
 
 # How playbooks/tasks/operation.yml names its tasks.
 OPERATION = "Operation | "
+BEGIN = f"{OPERATION}Begin "
 OPERATION_ENDS = {f"{OPERATION}Journal its end": "done", f"{OPERATION}Journal its failure": "failed"}
 INTERNAL = (OPERATION, "Carry out the operations", "Undo the operations")
 
@@ -70,7 +74,9 @@ class _Collector:
         found = data.get("res")
         result: Mapping[str, Any] = found if isinstance(found, dict) else {}
         task, host = str(data.get("task") or data.get("name") or ""), str(data.get("host") or "")
-        if kind == "playbook_on_task_start" and not task.startswith(INTERNAL):
+        if kind == "playbook_on_task_start" and task.startswith(f"{BEGIN}{NODE} "):
+            self._tell("step", task.rpartition(".")[2], "started")
+        elif kind == "playbook_on_task_start" and not task.startswith(INTERNAL):
             self._tell("task", task, "started")
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
             self._failed(task, data, result)
@@ -86,11 +92,19 @@ class _Collector:
     def _ok(self, task: str, host: str, result: Mapping[str, Any]) -> None:
         self.changed = self.changed or bool(result.get("changed"))
         self._take_diff(result)
-        if task in OPERATION_ENDS:
+        if task.startswith(BEGIN):
+            self._begun(task, host, result)
+        elif task in OPERATION_ENDS:
             self._tell("step", self.operations.pop(host, task), OPERATION_ENDS[task], host)
         elif task.startswith(OPERATION) and "." in task:
             self.operations[host] = task.removeprefix(OPERATION).rpartition(".")[2]
             self._tell("step", self.operations[host], "started", host)
+
+    def _begun(self, task: str, host: str, result: Mapping[str, Any]) -> None:
+        """The controller's own operations are over with their begin."""
+        if "error_of_operation" in result:
+            error = str(result["error_of_operation"])
+            self._tell("step", task.rpartition(".")[2], "failed" if error else "done", error or host)
 
     def _failed(self, task: str, data: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         message = str(result.get("msg") or result.get("stderr") or "failed").strip()
@@ -151,8 +165,8 @@ def run_playbook(
     """Runs `openqrm.datacenter.<playbook>` (or an FQCN of another collection) and returns its outcome.
 
     Variables go through a file of mode 0600, never argv. `plan`: the inventory then holds that plan's hosts only.
-    `timeout_s` 0: no limit beyond the deadlines of the
-    operations. Setting `cancel` ends the run; an open plan is then taken up by the next run.
+    `timeout_s` 0: no limit beyond the deadlines of the operations. Setting `cancel` ends the run and the tasks it is
+    at; an open plan is then taken up by the next run.
     """
     import ansible_runner
 
@@ -175,6 +189,8 @@ def run_playbook(
             quiet=True,
             ident="run",
         )
+        if run.status in ("canceled", "timeout"):
+            _end_workers(variables)
         errors = tuple(dict.fromkeys(collector.errors)) or _stderr(run, directory)
     status = "failed" if run.status == "error" else str(run.status)
     failed = status != "successful"
@@ -186,6 +202,16 @@ def run_playbook(
         diff=tuple(collector.diff),
         changed=collector.changed,
     )
+
+
+def _end_workers(variables: Path) -> None:
+    """Ends what is left of a run that ansible-runner killed: workers of ansible-playbook are sessions of their own."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(variables).encode() in path.read_bytes():
+                os.killpg(os.getpgid(int(path.parent.name)), signal.SIGKILL)
+        except OSError:
+            continue  # it has ended by itself
 
 
 def _stderr(run: Any, directory: Path) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def write_skeleton(name: str, family: str, target_dir: Path, collection: str = C
 
 def _texts(name: str, family: str, collection: str) -> dict[str, str]:
     # It writes YAML and Markdown, from names that were checked: there is nothing to escape.
-    environment = Environment(  # noqa: S701
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
     words = _words(name, family, collection)

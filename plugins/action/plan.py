@@ -12,6 +12,7 @@ from ansible_collections.openqrm.datacenter.plugins.plugin_utils.store import St
 try:
     from openqrm.planning import changes
     from openqrm.planning import verbs as _verbs
+    from openqrm.planning.operations import NODE
     from openqrm.planning.owner import owner_of
 except ImportError:
     pass  # StoreAction reports it
@@ -26,16 +27,16 @@ ARGUMENTS = {
     "plan": {"type": "int"},
     "seq": {"type": "int"},
     "error": {"type": "str", "default": ""},
-    "result": {"type": "raw"},
+    "result": {"type": "dict", "default": {}},
 }
 # Verbs whose results are what the plan is for.
 LISTINGS = ("status", "volume_list", "grants_list")
 
 
-def calls(planned):
+def facts_of(segments):
     """Return the facts from which playbooks/plan_apply.yml takes what to do and the hosts to do it on."""
-    hosts = dict.fromkeys(host for call in planned for host in call["seqs"])
-    return {"openqrm_calls": list(planned), "openqrm_hosts": list(hosts)}
+    hosts = dict.fromkeys(host for segment in segments for host in segment["hosts"])
+    return {"openqrm_segments": list(segments), "openqrm_hosts": list(hosts)}
 
 
 class ActionModule(StoreAction):
@@ -66,6 +67,7 @@ class ActionModule(StoreAction):
             plan = changes.adopt(center, options["plan"], owner=owner, actor=actor())
         unchanged = list(plan.unchanged.values())
         report = {"plan": plan.plan, "verb": options["verb"], "unchanged": unchanged, "check": check}
+        stats = {"data": {"openqrm": report}, "per_host": False, "aggregate": True}
         result = {
             "changed": bool(plan.plan),
             "plan": plan.plan,
@@ -74,9 +76,10 @@ class ActionModule(StoreAction):
             "msg": "; ".join(unchanged),
             "ansible_facts": {
                 "openqrm_plan": 0 if check else plan.plan,
-                **calls([] if check else plan.calls),
-                "openqrm_report": report,
+                "openqrm_failed": False,
+                **facts_of([] if check else plan.segments),
             },
+            "ansible_stats": stats,
         }
         if self._task.diff and plan.lines:
             result["diff"] = {"before": "", "after": "".join(f"{line}\n" for line in plan.lines)}
@@ -85,21 +88,29 @@ class ActionModule(StoreAction):
     def _begin(self, center, options):
         with center.store.write(actor(), f"plan {options['plan']}") as tx:
             operation, items = changes.begin(tx, options["plan"], options["seq"])
+        if operation.role == NODE and items:
+            error = changes.perform(center, options["plan"], operation, items, actor())
+            return {"changed": True, "count": 0, "error_of_operation": error}
         role = operation.role.rsplit(".", 1)[-1]
         facts = {operation.variable: [dict(item) for item in items], f"{role}_result": None}
         return {"changed": False, "count": len(items), "ansible_facts": facts}
 
     def _end(self, center, options):
+        result = options["result"] or {}
+        error = options["error"]
+        if not error and ("items" not in result or result.get("unreachable")):
+            error = f"host {self._task_vars['inventory_hostname']} is unreachable"
         with center.store.write(actor(), f"plan {options['plan']}") as tx:
-            verb = changes.end(tx, options["plan"], options["seq"], options["error"])
-        if verb not in LISTINGS or not options["result"]:
+            verb = changes.end(tx, options["plan"], options["seq"], error)
+        if verb not in LISTINGS or error:
             return {"changed": False}
-        found = [*self._task_vars.get("openqrm_found", []), *options["result"]["items"]]
+        found = [*self._task_vars.get("openqrm_found", []), *result["items"]]
         return {"changed": False, "ansible_facts": {"openqrm_found": found}}
 
     def _finish(self, center, options):
         plan = changes.finish(center, options["plan"], actor())
-        return {"changed": False, "errors": list(plan.lines), "ansible_facts": calls(plan.calls)}
+        facts = facts_of(plan.segments) | {"openqrm_failed": bool(plan.lines)}
+        return {"changed": False, "errors": list(plan.lines), "ansible_facts": facts}
 
     def _found(self, center, options):
         with center.store.read() as tx:

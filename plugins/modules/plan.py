@@ -31,14 +31,16 @@ options:
     type: dict
     default: {}
   plan:
-    description: The plan's number. With O(step=prepare), a plan that was prepared before the run and is to be applied by it.
+    description:
+      - The plan's number. With O(step=prepare), a plan that was prepared before the run and is to be applied by it.
     type: int
   seq:
     description: The operation's number, for V(begin) and V(end).
     type: int
   result:
-    description: What the role's verb returned, for O(step=end).
-    type: raw
+    description: What the role's verb returned, for O(step=end). Without C(items) in it, the host was unreachable.
+    type: dict
+    default: {}
   error:
     description: What failed, for O(step=end); empty if nothing did.
     type: str

@@ -1,7 +1,7 @@
 """Controller time of one start with fake types against an `ansible-playbook` with one no-op task on localhost.
 
-Run: .venv/bin/python -m tests.benchmarks.bench_start [RUNS]. Prints both medians and their ratio; the pairs alternate, so
-that the machine's speed cancels out.
+Run: .venv/bin/python -m tests.benchmarks.bench_start [RUNS]. Prints both medians and their ratio; the pairs alternate,
+so that the machine's speed cancels out.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from tests.support.fleet import make_fleet
 def store(tmp_path: Path) -> Iterator[Store]:
     """The store of `make_fleet`, with a configuration file beside it."""
     url = f"sqlite:///{tmp_path}/openqrm.db"
-    (tmp_path / "openqrm.yml").write_text(f"store: {url}\n", encoding="utf-8")
+    settings = {"store": url, "boot": {"root": f"{tmp_path}/boot"}}
+    (tmp_path / "openqrm.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     opened = make_fleet(url)
     yield opened
     opened.close()
@@ -32,14 +34,15 @@ def ansible(store: Store, tmp_path: Path) -> Ansible:  # noqa: ARG001 - the stor
 
 NEW: list[tuple[str, dict[str, Any]]] = [
     ("resource", {"name": "node3", "macs": ["52:54:00:00:00:03"], "cores": 8, "tags": ["gpu"]}),
-    ("storage", {"name": "san3", "type": "directory", "host": "san3", "location": "/srv/v", "address": "10.78.0.12"}),
+    ("storage", {"name": "san3", "type": "directory", "host": "localhost", "location": "", "address": "10.78.0.12"}),
     ("appliance", {"name": "shop", "image": "web", "requirements": {"memory_mib": 512}}),
 ]
 
 
 @pytest.mark.parametrize(("kind", "entry"), NEW)
-def test_create_and_remove(ansible: Ansible, store: Store, kind: str, entry: dict[str, Any]) -> None:
+def test_create_and_remove(ansible: Ansible, store: Store, tmp_path: Path, kind: str, entry: dict[str, Any]) -> None:
     """Check mode writes nothing; the second run changes nothing; differences are shown; removal likewise."""
+    entry = entry | ({"location": f"{tmp_path}/volumes"} if kind == "storage" else {})
     create = (f"{kind}_create", {f"{kind}s": [entry]})
     checked = ansible.playbook(*create, "--check", "--diff")
     assert (checked["code"], checked["changed"]) == (0, True)
@@ -47,10 +50,12 @@ def test_create_and_remove(ansible: Ansible, store: Store, kind: str, entry: dic
     assert yaml.safe_load(checked["diff"][0]["after"])["name"] == entry["name"]
     with store.read() as reader:
         assert entry["name"] not in {item.name for item in getattr(reader, f"{kind}s")()}
+    assert not (tmp_path / "volumes").exists()
     first, second = ansible.playbook(*create), ansible.playbook(*create)
     assert (first["changed"], second["changed"]) == (True, False)
     assert first["stats"][f"{kind}s"][0]["name"] == entry["name"]
     assert second["stats"]["changed"] is False
+    assert (tmp_path / "volumes").is_dir() is (kind == "storage"), "a storage's server is prepared"
     assert [ansible.playbook(f"{kind}_remove", {f"{kind}s": entry["name"]})["changed"] for _ in range(2)] == [
         True,
         False,
@@ -70,11 +75,15 @@ def test_many_in_one_transaction(ansible: Ansible, store: Store) -> None:
         assert reader.count("resource") == {"idle": 2, "new": 200}
 
 
-def test_default_kernel(ansible: Ansible, store: Store) -> None:
-    """Setting the default kernel, then removing the one that was."""
+def test_default_kernel(ansible: Ansible, store: Store, tmp_path: Path) -> None:
+    """Setting the default kernel publishes what nodes boot; a kernel that is the default is not removed."""
+    checked = ansible.playbook("kernel_set_default", {"kernel": "arm"}, "--check", "--diff")
+    assert (checked["code"], checked["changed"], (tmp_path / "boot").exists()) == (0, True, False)
+    assert "default.ipxe" in checked["diff"][0]["after"]
     assert [ansible.playbook("kernel_set_default", {"kernel": "arm"})["changed"] for _ in range(2)] == [True, False]
     with store.read() as reader:
         assert reader.setting("default_kernel") == "arm"
+    assert json.loads((tmp_path / "boot/manifests/default.json").read_text())["kernel"]["name"] == "arm"
     refused = ansible.playbook("kernel_remove", {"kernels": ["arm"]})
     assert refused["messages"][0].startswith("Kernel arm cannot be removed: it is used by idle resources")
 

@@ -60,5 +60,10 @@ class Ansible:
             "stats": found.get("global_custom_stats", {}).get("openqrm", {}),
             "changed": any(result.get("changed") for result in results),
             "messages": [result["msg"] for result in results if result.get("failed")],
-            "diff": [part for result in results for part in result.get("diff", [])],
+            "diff": [part for result in results for part in _parts(result.get("diff", []))],
         }
+
+
+def _parts(diff: Any) -> list[Any]:
+    """The differences of a result, which are a list or a single one."""
+    return diff if isinstance(diff, list) else [diff]

@@ -27,11 +27,14 @@ def test_stages_become_phases_without_gaps_and_keep_their_order() -> None:
     assert [(o.phase, o.host) for o in group(steps)] == [(1, "san1"), (1, "san2"), (2, "localhost")]
 
 
-def test_hosts_of_one_phase_and_verb_are_one_call() -> None:
+def test_hosts_of_one_phase_and_verb_are_one_call_and_neighbours_one_segment() -> None:
     steps = [Step(10, host, STORAGE, "volume_clone", {"name": host}) for host in ("san1", "san2")]
-    (call,) = changes.calls_of(group(steps))
-    assert call["seqs"] == {"san1": 1, "san2": 2}
-    assert call["result"] == "storage_fake_result"
+    steps += [Step(20, host, STORAGE, "volume_resize", {"name": host}) for host in ("san1", "san2")]
+    steps += [Step(30, "localhost", BOOT, "present", {"name": "x"})]
+    first, second = changes.segments_of(group(steps))
+    assert (first["hosts"], second["hosts"]) == (["san1", "san2"], ["localhost"])
+    assert [call["seqs"] for call in first["calls"]] == [{"san1": 1, "san2": 2}, {"san1": 3, "san2": 4}]
+    assert first["calls"][0]["result"] == "storage_fake_result"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,6 @@ def test_hosts_of_one_phase_and_verb_are_one_call() -> None:
         (STORAGE, "volume_create", "storage_volumes"),
         ("acme.arrays.storage_big", "volume_list", "storage_locations"),
         ("openqrm.datacenter.deployment_nfs", "authorize", "deployment_grants"),
-        ("openqrm.datacenter.node", "order", "node_items"),
         ("openqrm.datacenter.image_builder", "build", "image_builder_recipes"),
     ],
 )
@@ -87,7 +89,9 @@ def test_the_owner_is_this_process_until_it_ends() -> None:
 def test_the_description_names_hosts_items_and_digests_but_no_content() -> None:
     from openqrm.model import Plan
 
-    operation = Operation(1, 1, "boot1", BOOT, "present", "service_entries", ({"name": "x", "root": "/r", "content": "secret"},))
+    operation = Operation(
+        1, 1, "boot1", BOOT, "present", "service_entries", ({"name": "x", "root": "/r", "content": "secret"},)
+    )
     lines = changes.describe(Plan(1, "start", "planned", "", (operation,)))
     assert lines[1] == "  1. boot1: service_boot present"
     assert "secret" not in "\n".join(lines)

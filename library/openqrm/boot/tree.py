@@ -1,4 +1,4 @@
-"""The boot tree's files as entries `{name, root, content}` for the role service_boot: `name` is the path below `root`."""
+"""The boot tree's files as entries `{name, root, content}` for service_boot: `name` is the path below `root`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - not HTML; every value was validated by openqrm.names
+        autoescape=False,  # not HTML; every value was validated by openqrm.names
     )
 
 

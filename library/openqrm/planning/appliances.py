@@ -10,7 +10,7 @@ from openqrm.model import Appliance, Assignment, Plan
 from openqrm.names import check_name
 from openqrm.planning import start, stop
 from openqrm.planning.context import CONTROLLER, Context, Member
-from openqrm.planning.operations import Step, role_of
+from openqrm.planning.operations import NODE, Step
 from openqrm.planning.verbs import Arguments, Drawing, Objects, Selection, Verb
 
 
@@ -232,9 +232,9 @@ def _attempted(plan: Plan, verbs: Sequence[str]) -> bool:
 def _undo_start(context: Context, plan: Plan) -> Sequence[Step]:
     """A stop of what the start began; the node is reset only where it was told to boot."""
     members = context.members(_assignments(plan, "start"))
-    cancel = [Step(0, CONTROLLER, role_of("node"), "cancel", {"resource": member.resource.name}) for member in members]
+    cancel = [Step(0, CONTROLLER, NODE, "cancel", {"resource": member.resource.name}) for member in members]
     steps = stop.steps(context, members, force=True)
-    if not _attempted(plan, ("order", "reset", "expect")):
+    if not _attempted(plan, ("order", "reset")):
         steps = [step for step in steps if not stop.touches_node(step)]
     created = frozenset(str(item["image"]) for item in _rows(plan, "start") if item.get("created"))
     return [*cancel, *steps, *stop.clone_steps(context, members, created)]

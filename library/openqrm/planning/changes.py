@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from openqrm.boot.manifest import sha256
 from openqrm.datacenter import Datacenter
-from openqrm.errors import ApplyError, ConflictError, StateError
+from openqrm.errors import ApplyError, ConflictError, OpenqrmError, StateError
 from openqrm.model import Operation, Plan
 from openqrm.planning import nodes, verbs
 from openqrm.planning.context import Context
@@ -24,12 +25,12 @@ UNDO_PHASE = 100
 class Prepared:
     """A plan to apply. `plan` 0: there is nothing to do. `unchanged`: object -> why it is left.
 
-    `calls`: what the plays do, in order: `role`, `verb`, `result` (the fact that the role sets), `seqs` (host -> seq);
-    the hosts of one call work at the same time.
+    `segments`: what the plays do, in order: `hosts`, and `calls` that all of these hosts carry out, at the same time:
+    `role`, `verb`, `result` (the fact that the role sets), `seqs` (host -> seq).
     """
 
     plan: int
-    calls: Sequence[Mapping[str, object]] = ()
+    segments: Sequence[Mapping[str, object]] = ()
     unchanged: Mapping[str, str] = field(default_factory=dict)
     lines: Sequence[str] = ()
     resumed: bool = False
@@ -94,14 +95,14 @@ def _prepare(context: Context, change: verbs.Verb, arguments: Mapping[str, objec
     tx.add_objects(draft.id, drawn.objects)
     tx.set_plan(draft.id, "applying", basis=_basis(drawn.objects, operations))
     plan = replace(draft, objects=drawn.objects, operations=operations)
-    return Prepared(draft.id, calls_of(operations), wanted.unchanged, describe(plan))
+    return Prepared(draft.id, segments_of(operations), wanted.unchanged, describe(plan))
 
 
 def _resumed(plan: Plan, wanted: verbs.Selection) -> Prepared:
     """What is left of a plan whose owner died: its operations, or where it was being undone, only the undoing."""
     undoing = any(operation.phase > UNDO_PHASE for operation in plan.operations)
     left = [] if undoing else plan.operations
-    return Prepared(plan.id, calls_of(left), wanted.unchanged, describe(plan), resumed=True)
+    return Prepared(plan.id, segments_of(left), wanted.unchanged, describe(plan), resumed=True)
 
 
 def _names(plan: Plan) -> str:
@@ -113,16 +114,22 @@ def _basis(objects: Sequence[Mapping[str, object]], operations: Sequence[Operati
     return sha256(json.dumps(content, sort_keys=True, default=str))
 
 
-def calls_of(operations: Sequence[Operation]) -> list[Mapping[str, object]]:
-    """The operations that are still to be done, those of one phase that differ only in their host as one call."""
+def segments_of(operations: Sequence[Operation]) -> list[Mapping[str, object]]:
+    """The operations that are still to be done: those of one phase that differ only in their host as one call, and
+    calls that follow each other on the same hosts as one segment."""
     calls: dict[tuple[int, str, str], dict[str, int]] = {}
     for operation in operations:
         if operation.state != "done":
             calls.setdefault((operation.phase, operation.role, operation.verb), {})[operation.host] = operation.seq
-    return [
-        {"role": role, "verb": verb, "result": f"{role.rpartition('.')[2]}_result", "seqs": seqs}
-        for (_, role, verb), seqs in calls.items()
-    ]
+    segments: list[Mapping[str, object]] = []
+    for hosts, group_ in itertools.groupby(calls.items(), key=lambda call: sorted(call[1])):
+        rows = [_call(role, verb, seqs) for (_, role, verb), seqs in group_]
+        segments.append({"hosts": hosts, "calls": rows})
+    return segments
+
+
+def _call(role: str, verb: str, seqs: Mapping[str, int]) -> dict[str, object]:
+    return {"role": role, "verb": verb, "result": f"{role.rpartition('.')[2]}_result", "seqs": dict(seqs)}
 
 
 def describe(plan: Plan) -> list[str]:
@@ -151,7 +158,7 @@ def _item_text(item: Mapping[str, object]) -> str:
 
 
 def finish(center: Datacenter, plan_id: int, actor: str) -> Prepared:
-    """Commits the plan if all was done; else adds the operations that undo it and returns their calls."""
+    """Commits the plan if all was done; else adds the operations that undo it and returns their segments."""
     with center.store.write(actor, f"plan {plan_id}") as tx:
         plan = tx.plan(plan_id)
         change = verbs.get(plan.verb)
@@ -166,7 +173,7 @@ def finish(center: Datacenter, plan_id: int, actor: str) -> Prepared:
         known = {operation.seq for operation in plan.operations}
         tx.add_operations(plan_id, [operation for operation in undo if operation.seq not in known])
         tx.set_plan(plan_id, "applying", message=failed[0])
-        return Prepared(plan_id, calls_of(undo), lines=failed)
+        return Prepared(plan_id, segments_of(undo), lines=failed)
 
 
 def close(center: Datacenter, plan_id: int, actor: str) -> None:
@@ -211,6 +218,20 @@ def begin(tx: Writer, plan_id: int, seq: int) -> tuple[Operation, tuple[Mapping[
     items = _needed(tx, operation)
     tx.set_operation(plan_id, seq, "pending" if items else "done", attempts=operation.attempts + 1)
     return operation, items
+
+
+def perform(
+    center: Datacenter, plan_id: int, operation: Operation, items: Sequence[Mapping[str, object]], actor: str
+) -> str:
+    """Does an operation of the controller itself and journals it; returns what failed, empty if nothing did."""
+    error = ""
+    try:
+        nodes.perform(center.store, operation.verb, items, actor)
+    except OpenqrmError as failure:
+        error = str(failure)
+    with center.store.write(actor, f"node {operation.verb}") as tx:
+        tx.set_operation(plan_id, operation.seq, "failed" if error else "done", message=error)
+    return error
 
 
 def _hindered(operation: Operation, operations: Sequence[Operation]) -> bool:

@@ -24,6 +24,19 @@ class Waited:
     seconds: float
 
 
+def perform(store: Store, verb: str, items: Sequence[Item], actor: str) -> None:
+    """Does one verb for a list of nodes: `order`, `cancel`, or the waits `wait_up`, `wait_idle`.
+
+    Raises: DeadlineError, and what the store raises.
+    """
+    changes = {"order": give, "cancel": cancel, "wait_up": expect}
+    if verb in changes:
+        with store.write(actor, f"node {verb}") as tx:
+            changes[verb](tx, items)
+    if verb.startswith("wait_"):
+        wait(store, verb, items)
+
+
 def give(tx: Writer, items: Sequence[Item]) -> None:
     """Puts the orders where the nodes' long polls find them; the resources are starting or stopping from now on."""
     tx.give_orders([(str(i["resource"]), str(i["order"]), int(str(i["epoch"])), str(i["manifest"])) for i in items])

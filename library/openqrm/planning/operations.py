@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from openqrm.model import Operation
 
 COLLECTION = "openqrm.datacenter"
+# Not a role: what the controller itself does with nodes (openqrm.planning.nodes), journalled like the calls of roles.
+NODE = f"{COLLECTION}.node"
 VARIABLES = {
     "storage": "storage_volumes",
     "deployment": "deployment_grants",
     "power": "power_endpoints",
     "service": "service_entries",
     "plugin": "plugin_objects",
-    "node": "node_items",
     "image_builder": "image_builder_recipes",
     "kernel_image": "kernel_image_kernels",
 }
@@ -40,11 +41,11 @@ def role_of(family: str, name: str = "") -> str:
 
 
 def variable_of(role: str, verb: str) -> str:
-    """The list variable that the role's verb takes, by its family (the first word of its name)."""
+    """The list variable that the role's verb takes, by its family (its name's first word); empty for the controller."""
     name = role.rsplit(".", 1)[-1]
     if name.startswith("storage_") and verb in LOCATION_VERBS:
         return "storage_locations"
-    return VARIABLES.get(name) or VARIABLES[name.split("_", 1)[0]]
+    return VARIABLES.get(name) or VARIABLES.get(name.split("_", 1)[0], "")
 
 
 def group(steps: Iterable[Step], *, first_seq: int = 1) -> tuple[Operation, ...]:

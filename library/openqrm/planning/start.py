@@ -11,7 +11,7 @@ from openqrm.boot import manifest, tree
 from openqrm.errors import ConflictError, NoResourceError
 from openqrm.model import Appliance, Image, Requirements, Resource, Volume
 from openqrm.planning.context import CONTROLLER, Context, Member
-from openqrm.planning.operations import Step, role_of
+from openqrm.planning.operations import NODE, Step, role_of
 
 CLONE, AUTHORIZE, PUBLISH, ASSIGN_HOOKS, START_HOOKS = 100, 110, 120, 130, 140
 TRIGGER, TAKE_OVER, RESET, WAIT = 150, 160, 170, 180
@@ -157,7 +157,6 @@ def _boot_steps(context: Context, member: Member, text: str) -> list[Step]:
 def _node_steps(context: Context, member: Member, digest: str, boot: str) -> list[Step]:
     """How the node comes up: an order to its idle system where that runs, a reset by its power driver else."""
     resource = member.resource
-    role = role_of("node")
     listens = context.heard_of(resource) and resource.mode == "idle" and boot != "reset"
     in_place = listens and resource.kernel == member.kernel.vmlinuz
     wait = {
@@ -167,7 +166,7 @@ def _node_steps(context: Context, member: Member, digest: str, boot: str) -> lis
         "stage": "up",
         "deadline_s": context.config.deadlines.node_up_s,
     }
-    result = [Step(WAIT, CONTROLLER, role, "wait_up", wait)]
+    result = [Step(WAIT, CONTROLLER, NODE, "wait_up", wait)]
     if not listens and not resource.power_driver:
         raise NoResourceError(
             f"Resource {resource.name} cannot be booted: its idle system takes no orders and it has no power driver.",
@@ -180,15 +179,12 @@ def _node_steps(context: Context, member: Member, digest: str, boot: str) -> lis
             "epoch": member.assignment.epoch,
             "manifest": digest,
         }
-        result.append(Step(TRIGGER, CONTROLLER, role, "order", order))
+        result.append(Step(TRIGGER, CONTROLLER, NODE, "order", order))
     else:
-        result += [
-            Step(TRIGGER, CONTROLLER, role, "expect", {"resource": resource.name}),
-            context.power(TRIGGER + 1, "reset", resource),
-        ]
+        result.append(context.power(TRIGGER, "reset", resource))
     if listens and resource.power_driver and boot == "auto":
         first = wait | {"stage": "init", "deadline_s": context.config.deadlines.node_up_s // 3}
-        result.append(Step(TAKE_OVER, CONTROLLER, role, "wait_up", first | {"soft": True}))
+        result.append(Step(TAKE_OVER, CONTROLLER, NODE, "wait_up", first | {"soft": True}))
         fallback = context.power(RESET, "reset", resource)
         result.append(replace(fallback, item=dict(fallback.item) | {"unless": {"verb": "wait_up"} | first}))
     return result

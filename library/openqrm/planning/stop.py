@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from openqrm.boot import tree
 from openqrm.planning.context import CONTROLLER, Context, Member
-from openqrm.planning.operations import Step, role_of
+from openqrm.planning.operations import NODE, Step
 
 UNPUBLISH, HOOKS, RELEASE, WAIT_RELEASED, RESET, WAIT, REVOKE, REMOVE = 10, 20, 30, 40, 50, 60, 70, 80
 
@@ -28,7 +28,6 @@ def steps(context: Context, members: Sequence[Member], *, force: bool = False) -
 
 def _node_steps(context: Context, member: Member, force: bool) -> list[Step]:
     resource = member.resource
-    role = role_of("node")
     if resource.mode == "idle" and context.heard_of(resource):
         return []
     deadline = context.config.deadlines
@@ -37,7 +36,7 @@ def _node_steps(context: Context, member: Member, force: bool) -> list[Step]:
         "boot_id": resource.boot_id,
         "deadline_s": deadline.node_down_s + deadline.node_up_s,
     }
-    result = [Step(WAIT, CONTROLLER, role, "wait_idle", wait)]
+    result = [Step(WAIT, CONTROLLER, NODE, "wait_idle", wait)]
     listens = context.heard_of(resource) and resource.mode == "deployed" and not force
     if listens:
         order: dict[str, object] = {
@@ -46,9 +45,9 @@ def _node_steps(context: Context, member: Member, force: bool) -> list[Step]:
             "epoch": member.assignment.epoch,
             "manifest": "",
         }
-        result.append(Step(RELEASE, CONTROLLER, role, "order", order))
+        result.append(Step(RELEASE, CONTROLLER, NODE, "order", order))
         if resource.power_driver:
-            result.append(Step(WAIT_RELEASED, CONTROLLER, role, "wait_idle", wait | {"soft": True}))
+            result.append(Step(WAIT_RELEASED, CONTROLLER, NODE, "wait_idle", wait | {"soft": True}))
     if resource.power_driver:
         reset = context.power(RESET if listens else RELEASE + 1, "reset", resource)
         if listens:

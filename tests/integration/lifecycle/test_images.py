@@ -137,7 +137,10 @@ def test_a_volume_that_an_image_uses_stays(center: FakeCenter) -> None:
     add_storage(center, "fake", "disk1")
     assert center.run("image_create", images=[{"name": "web", "storage": "disk1", "deployment": "fake"}]).errors == ()
     refused = center.run("volume_remove", volumes="disk1/web", destroy_data=True)
-    assert (refused.exit_code, refused.errors) == (4, ("Volume disk1/web is used by image web. Remove the image first.",))
+    assert (refused.exit_code, refused.errors) == (
+        4,
+        ("Volume disk1/web is used by image web. Remove the image first.",),
+    )
     assert f"{center.root}/disk1/web" in fake_volumes(center)
 
 
@@ -177,7 +180,7 @@ BAD: dict[str, tuple[str, dict[str, object], int, str]] = {
     ),
     "recipe and archive": (
         "image_create",
-        {"images": [{"name": "a", "storage": "disk1", "deployment": "fake", "recipe": {"suite": "x"}, "archive": "/a"}]},
+        {"images": [{"name": "a", "storage": "disk1", "deployment": "fake", "recipe": {"suite": "x"}, "archive": "/"}]},
         2,
         "Image a: recipe and archive are both given.",
     ),

@@ -105,7 +105,8 @@ def test_fstab_has_root_manifest_static_and_swap_lines(tmp_path: Path) -> None:
     (tmp_path / "root/etc/fstab-static").write_text("/dev/sdb1 /srv ext4 defaults 0 2\n")
     script = """
 oq_run_hook() { echo "nas:/a / nfs rw 0 0"; }
-blkid() { echo 1111-2222; }
+blkid() { printf '/dev/vda2\\n/dev/vdb1\\n'; }
+swapon() { [ "$1" = /dev/vda2 ]; }
 OQM_FSTAB='tmpfs /tmp tmpfs defaults 0 0'
 oq_fstab
 """
@@ -114,7 +115,7 @@ oq_fstab
         "nas:/a / nfs rw 0 0",
         "tmpfs /tmp tmpfs defaults 0 0",
         "/dev/sdb1 /srv ext4 defaults 0 2",
-        "UUID=1111-2222 none swap sw,nofail,x-systemd.device-timeout=15s 0 0",
+        "/dev/vda2 none swap sw,nofail,x-systemd.device-timeout=15s 0 0",
     ]
 
 

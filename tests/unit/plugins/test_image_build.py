@@ -69,9 +69,7 @@ def test_check_mode_builds_nothing(tmp_path: Path, log: Path, capsys: pytest.Cap
     assert (archives(tmp_path), log.exists()) == ([], False)
 
 
-def test_two_images_of_one_recipe_are_built_once(
-    tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_images_of_one_recipe_are_built_once(tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     second = recipe(tmp_path) | {"name": "shop"}
     result = run_module("image_build", capsys, {"recipes": [recipe(tmp_path), second]})
     assert [item["changed"] for item in result["items"]] == [True, False]
@@ -92,7 +90,8 @@ def test_files_go_in_with_their_modes(tmp_path: Path) -> None:
         "etc/motd": "0o600",
     }
     assert found["etc/motd"].read_text(encoding="utf-8") == "Grüße\n"
-    hooks = [word for word in image_build.command({**recipe(tmp_path), **ROOT, "variant": "apt"}, tmp_path, "t") if "hook" in word]
+    words = image_build.command(recipe(tmp_path, variant="apt"), tmp_path, "target")
+    hooks = [word for word in words if "hook" in word]
     assert hooks == [f"--customize-hook=copy-in {tmp_path}/{top} /" for top in ("etc", "usr")]
 
 

@@ -78,9 +78,12 @@ oq_fstab() {
     } > "$NEWROOT/etc/fstab.openqrm" && mv "$NEWROOT/etc/fstab.openqrm" "$NEWROOT/etc/fstab"
 }
 
+# Use this machine's swap partitions from now on, because a system without udev does not find them, and print their lines.
 oq_swap_lines() {
-    blkid -t TYPE=swap -s UUID -o value | while read -r _uuid; do
-        printf 'UUID=%s none swap sw,nofail,x-systemd.device-timeout=15s 0 0\n' "$_uuid"
+    blkid -t TYPE=swap -o device | while read -r _device; do
+        if swapon "$_device"; then
+            printf '%s none swap sw,nofail,x-systemd.device-timeout=15s 0 0\n' "$_device"
+        fi
     done
 }
 
@@ -157,6 +160,7 @@ oq_install_agent() {
 # Take back what a take-over that failed has mounted, so that the next one starts clean.
 oq_unmount_root() {
     rm -f "$OQ/deployed"
+    swapoff -a
     awk -v root="$NEWROOT" '$2 == root || index($2, root "/") == 1 { print $2 }' /proc/mounts | sort -r |
         while read -r _point; do
             timeout -s KILL 15 umount "$_point" || umount -l "$_point"
