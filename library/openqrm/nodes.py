@@ -12,7 +12,7 @@ import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from openqrm.errors import ConflictError, NotFoundError, OpenqrmError
@@ -145,6 +145,21 @@ def _report_boot(writer: Writer, resource: Resource, body: Hardware) -> None:
     writer.report(
         resource.name, boot_id=body.boot_id, mode=body.mode, kernel=body.kernel, last_seen=datetime.now(UTC), **earlier
     )
+
+
+def mark_silent(store: Store, config: Config) -> list[str]:
+    """Makes idle and active resources whose heartbeat is overdue `unknown`, each with an event; returns their names."""
+    since = datetime.now(UTC) - timedelta(seconds=config.deadlines.heartbeat_s)
+    with store.read() as reader:
+        if not reader.silent(since):
+            return []
+    with store.write(ACTOR, "heartbeat overdue") as writer:
+        names = writer.silent(since)
+        writer.set_state("resource", names, "unknown")
+        for name in names:
+            text = f"No heartbeat for {config.deadlines.heartbeat_s} s."
+            writer.add_event("error", text, "resource", name, {"problem": "silent"})
+    return names
 
 
 def _by_macs(reader: Reader, macs: Sequence[str]) -> Resource | None:

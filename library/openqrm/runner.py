@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import getpass
 import json
 import os
@@ -119,7 +120,24 @@ class _Collector:
         found = result.get("diff")
         for part in found if isinstance(found, list) else [found] if found else []:
             if isinstance(part, dict) and part.get("after") != part.get("before"):
-                self.diff += str(part.get("prepared") or part.get("after") or "").splitlines()
+                self.diff += _diff_lines(part)
+
+
+def _diff_lines(part: Mapping[str, Any]) -> list[str]:
+    """One difference as lines: text that is new as it is, everything else as a unified diff."""
+    before, after = (_as_text(part.get(key)) for key in ("before", "after"))
+    if "prepared" in part or not before:
+        return str(part.get("prepared") or after).splitlines()
+    headers = str(part.get("before_header") or "before"), str(part.get("after_header") or "after")
+    return list(difflib.unified_diff(before.splitlines(), after.splitlines(), *headers, lineterm=""))
+
+
+def _as_text(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=True))
 
 
 @contextmanager

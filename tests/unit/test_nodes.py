@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +284,18 @@ def test_no_report_without_a_token(store: Store) -> None:
         nodes.event(store, "0" * 64, NodeEvent(severity="info", message="x"))
     with pytest.raises(nodes.UnauthorizedError):
         nodes.order_result(store, "0" * 64, 1, OrderResult(result="done"))
+
+
+def test_a_machine_that_falls_silent_is_unknown_until_it_is_heard_of_again(store: Store) -> None:
+    token = nodes.register(store, CONFIG, hardware()).token
+    assert nodes.mark_silent(store, CONFIG) == []
+    with store.write("test", "long ago") as tx:
+        tx.report(NAME, last_seen=datetime.now(UTC) - timedelta(seconds=CONFIG.deadlines.heartbeat_s + 1))
+    assert nodes.mark_silent(store, CONFIG) == [NAME]
+    assert nodes.mark_silent(store, CONFIG) == []
+    with store.read() as tx:
+        assert tx.resource(NAME).state == "unknown"
+        assert [event.message for event in tx.events(severities=["error"])] == ["No heartbeat for 240 s."]
+    nodes.heartbeats(store, [(nodes.token_sha256(token), heartbeat())])
+    with store.read() as tx:
+        assert tx.resource(NAME).state == "idle"

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Header, Path, Query, Response
 
 from openqrm import __version__, nodes
 from openqrm.config import Config
+from openqrm.errors import OpenqrmError
 from openqrm.model import Order
 from openqrm.nodeapi.bodies import (
     ErrorAnswer,
@@ -33,6 +34,7 @@ from openqrm.store import Store
 STORE_THREADS = 4
 MAX_WAIT_S = 60
 
+WATCH_S = 15
 log = logging.getLogger("openqrm.nodeapi")
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,12 +66,23 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Polls for orders while entered."""
-        task = asyncio.create_task(self.board.run())
+        tasks = [asyncio.create_task(self.board.run()), asyncio.create_task(self._watch())]
         try:
             yield
         finally:
-            task.cancel()
+            for task in tasks:
+                task.cancel()
             self._threads.shutdown(wait=True)
+
+    async def _watch(self) -> None:
+        """Looks for overdue heartbeats for ever."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                for name in await self.call(lambda: nodes.mark_silent(self.store, self.config)):
+                    log.warning("%s is silent: unknown", name)
+            except OpenqrmError as error:
+                log.error("heartbeats cannot be checked: %s", error)
 
     async def _pending_orders(self) -> Mapping[str, Order]:
         def read() -> Mapping[str, Order]:

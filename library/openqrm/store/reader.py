@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -178,6 +179,12 @@ class ObjectReader(Access):
         order = [table.c.memory_mib, table.c.cores, table.c.disk_mib, table.c.nic_count, table.c.name]
         state = table.c.state == states[0] if len(states) == 1 else self._among(table.c.state, states)
         return self._resources([state, *self._fits(requirements)], order, limit=limit)
+
+    def silent(self, since: datetime) -> list[str]:
+        """The names of monitored idle and active resources that were heard of, but not since then."""
+        table = schema.resources
+        where = [table.c.monitored.is_(True), table.c.last_seen < since, self._among(table.c.state, ["idle", "active"])]
+        return list(self._connection.scalars(sa.select(table.c.name).where(*where).order_by(table.c.name)))
 
     def addresses(self) -> set[str]:
         """The addresses of storage NICs that are given out, without prefix length."""
