@@ -63,12 +63,7 @@ reason:
 """
 
 import json
-import os
 import platform
-import re
-import select
-import subprocess
-import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -76,38 +71,10 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.files import (
     read_text,
     write_atomic,
 )
-
-BOOTED = re.compile(rb"VFS: (Unable|Cannot)|Kernel panic")
-
-
-def trial_command(vmlinuz):
-    """Return the command that boots the kernel under KVM until it misses a root file system."""
-    argv = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-no-user-config"]
-    argv += ["-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", vmlinuz]
-    return [*argv, "-append", "console=ttyS0 panic=-1"]
-
-
-def watch(process, timeout_s):
-    """Return whether the console of ``process`` shows a booted kernel within the time."""
-    deadline, seen = time.monotonic() + timeout_s, b""
-    while time.monotonic() < deadline:
-        ready, _writable, _failed = select.select([process.stdout], [], [], deadline - time.monotonic())
-        block = os.read(process.stdout.fileno(), 65536) if ready else b""
-        seen += block
-        if BOOTED.search(seen) or not block:
-            break
-    return bool(BOOTED.search(seen))
-
-
-def boots(argv, timeout_s):
-    """Return whether the machine that ``argv`` starts boots its kernel within the time; it is ended in any case."""
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        return watch(process, timeout_s)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+from ansible_collections.openqrm.datacenter.plugins.module_utils.trial_machine import (
+    boots,
+    trial_command,
+)
 
 
 def machine_identity():

@@ -10,8 +10,8 @@ module: plugin
 short_description: Enable or disable plug-ins
 version_added: 0.1.0
 description:
-  - Says which plug-ins (roles of the family C(plugin)) are enabled for the data centre. The hooks of an enabled plug-in run from the
-    next change on.
+  - Says which plug-ins (roles of the family C(plugin)) are enabled for the data centre. The hooks of an enabled plug-in
+    run from the next change on.
 options:
   names:
     description: The plug-ins.

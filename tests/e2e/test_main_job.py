@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from openqrm.model import Resource
 
-from tests.support.lab_session import IMAGE, LOCATION, LabSession, storage_address
+from tests.support.lab_session import IMAGE, LOCATION, POLL_S, LabSession, storage_address
 
 PAGE = "<h1>This page comes from a machine that has no disk of its own.</h1>"
 ROOT = f"{LOCATION}/web01-0"
@@ -44,6 +45,7 @@ def start(lab: LabSession, node: str, *options: str, appliance: str = "web01") -
             found = lab.resource(node)
             if found.mode == "deployed" and found.stage not in stages:
                 stages.append(found.stage)
+            time.sleep(POLL_S)
         out, err = process.communicate()
     assert process.returncode == 0, out + err
     lab.wait(f"the page of {appliance}", lambda: PAGE in lab.page(before.address))
@@ -201,7 +203,7 @@ def test_stop_gives_the_machine_back(lab: LabSession, stopped: Service) -> None:
 
 
 def test_stop_shuts_down_cleanly(lab: LabSession, stopped: Service) -> None:
-    console = lab.console(stopped.node).read_text(errors="replace")
+    console = lab.console(stopped.node).read_text(errors="replace").rpartition("starting init of web01")[2]
     assert "openqrm: shutting down: reboot" in console
     assert "openqrm: root unmounted" in console
 

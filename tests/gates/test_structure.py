@@ -73,7 +73,7 @@ def texts_below(*folders: str) -> tuple[str, ...]:
 
 
 def is_used(name: str, *folders: str) -> bool:
-    """Whether a test names it: whole, as a parametrized `{kind}_verb` or `kind_{verb}`, or as the command line's `OBJECT VERB`."""
+    """Whether a test names it: whole, built as `{kind}_verb` or `kind_{verb}`, or as the command line's words."""
     parts = [(name[:at], name[at + 1 :]) for at, letter in enumerate(name) if letter == "_"]
     for text in texts_below(*folders):
         if re.search(rf"\b{name}\b", text):

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# What the first test builds is for all: one process runs them.
+pytestmark = pytest.mark.xdist_group("kernel_build")
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 35 * 1024 * 1024
 PLAYBOOK = """

@@ -29,7 +29,7 @@ KERNEL_PACKAGE = "linux-image-cloud-amd64"
 KERNEL, STORAGE, IMAGE = "default", "storage1", "nginx"
 LOCATION = "/srv/openqrm/volumes"
 WAIT_S = 300
-POLL_S = 0.05
+POLL_S = 0.2
 T = TypeVar("T")
 
 
