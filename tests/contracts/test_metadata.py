@@ -55,7 +55,9 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "result without items": (
         "does not set the fact storage_fake_result",
-        lambda role: edit(role / "tasks/volume_list.yml", "      items:", "      objects:"),
+        lambda role: (role / "tasks/volume_list.yml").write_text(
+            "- ansible.builtin.set_fact:\n    storage_fake_result: {changed: false, objects: []}\n"
+        ),
     ),
     "other list variable": (
         "its family's contract says ['storage_volumes']",

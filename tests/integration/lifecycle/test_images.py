@@ -63,50 +63,38 @@ def entries(location: Path) -> list[str]:
     return sorted(entry.name for entry in location.iterdir())
 
 
-def test_an_image_from_an_archive_until_its_data_is_destroyed(center: FakeCenter, archive: str) -> None:
+def test_images_from_an_archive_until_their_data_is_destroyed(center: FakeCenter, archive: str) -> None:
     location = add_storage(center, "directory", "disk1")
     assert entries(location) == [], "the server was prepared"
-    golden = {"name": "golden", "storage": "disk1", "deployment": "fake", "archive": archive}
+    rows = [{"name": name, "storage": "disk1", "deployment": "fake", "archive": archive} for name in ("golden", "two")]
 
-    checked = center.run("image_create", check=True, images=[golden])
+    checked = center.run("image_create", check=True, images=rows)
     assert checked.ok
     assert "storage_directory volume_create" in "\n".join(checked.diff)
     assert (images(center), entries(location)) == ([], [])
 
-    created = center.run("image_create", images=[golden])
+    created = center.run("image_create", images=rows)
     assert (created.errors, created.changed) == ((), True)
     assert (location / "golden/etc/hostname").read_text() == "golden\n"
-    assert (images(center), volumes(center)) == (["golden"], ["disk1/golden"])
-    again = center.run("image_create", images=[golden])
+    assert (images(center), volumes(center)) == (["golden", "two"], ["disk1/golden", "disk1/two"])
+    again = center.run("image_create", images=rows)
     assert (again.ok, again.changed) == (True, False)
-    assert again.stats["openqrm"]["unchanged"] == ["image golden exists already"]
+    assert again.stats["openqrm"]["unchanged"] == ["image golden exists already", "image two exists already"]
 
     with center.store.write("test", "appliance") as tx:
         tx.save([Appliance(0, "web01", "default", "golden")])
-    refused = center.run("image_remove", images="golden", destroy_data=True)
-    assert (refused.exit_code, refused.errors) == (
-        4,
-        ("Image golden is used by appliance web01. Remove or change these first.",),
-    )
-    assert entries(location) == ["golden"]
+    refused = center.run("image_remove", images="golden,two", destroy_data=True)
+    message = "Image golden is used by appliance web01. Remove or change these first."
+    assert (refused.exit_code, refused.errors, entries(location)) == (4, (message,), ["golden", "two"])
     with center.store.write("test", "appliance") as tx:
         tx.remove("appliance", ["web01"])
 
-    removed = center.run("image_remove", images="golden")
-    assert removed.errors == ()
-    assert (images(center), volumes(center)) == ([], ["disk1/golden"])
+    assert center.run("image_remove", images="golden").errors == ()
+    assert (images(center), volumes(center)) == (["two"], ["disk1/golden", "disk1/two"])
     assert (location / "golden/etc/hostname").exists(), "the data stays unless its destruction is asked for"
-    gone = center.run("image_remove", images="golden")
-    assert (gone.changed, gone.stats["openqrm"]["unchanged"]) == (False, ["image golden does not exist"])
-
-
-def test_destroying_an_image_with_its_data(center: FakeCenter, archive: str) -> None:
-    location = add_storage(center, "directory", "disk1")
-    rows = [{"name": name, "storage": "disk1", "deployment": "fake", "archive": archive} for name in ("one", "two")]
-    assert center.run("image_create", images=rows).errors == ()
-    assert entries(location) == ["one", "two"]
-    assert center.run("image_remove", images="one", destroy_data=True).errors == ()
-    assert (images(center), volumes(center), entries(location)) == (["two"], ["disk1/two"], ["two"])
+    destroyed = center.run("image_remove", images="golden,two", destroy_data=True)
+    assert (destroyed.errors, destroyed.stats["openqrm"]["unchanged"]) == ((), ["image golden does not exist"])
+    assert (images(center), volumes(center), entries(location)) == ([], ["disk1/golden"], ["golden"])
 
 
 def test_volumes_are_made_cloned_and_removed(center: FakeCenter) -> None:
