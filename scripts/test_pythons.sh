@@ -37,7 +37,7 @@ for version in 3.11 3.12 3.13; do
   venv=.venvs/$version
   prepare "$python" "$venv"
   printf '\nPython %s, %s\n' "$version" "$("$venv/bin/python" -m pip list 2>/dev/null | grep '^ansible-core ' | tr -s ' ')"
-  "$venv/bin/python" -m pytest --quiet tests/unit || failed+=("$version")
+  "$venv/bin/python" -m pytest --quiet -n 2 tests/unit || failed+=("$version")
 done
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'Unit tests failed on Python %s.\n' "${failed[*]}"
