@@ -91,8 +91,8 @@ oq_assign() {
         return 1
     fi
     [ "$OQM_MODE" = assigned ] || { oq_refuse "manifest: its mode is $OQM_MODE, not assigned"; return 1; }
-    oq_answer_order accepted
     if ! oq_same_kernel; then
+        oq_answer_order accepted
         oq_say "appliance $OQM_APPLIANCE needs kernel $OQM_KERNEL_VERSION: rebooting"
         oq_reboot
     fi
