@@ -130,27 +130,33 @@ def change(entry, path, state):
     write_atomic(path, entry["content"], sync=False)
 
 
+ARGUMENTS = {
+    "entries": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "root": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
+            "content": {"type": "str", "default": ""},
+        },
+    },
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+ERRORS = (EntryError, OSError)
+
+
+def perform(options, check_mode):
+    """Return the module's result. Raises ERRORS before anything is touched."""
+    return ensure(options["entries"], options["state"], check_mode)
+
+
 def main():
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "entries": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "root": {"type": "path", "required": True},
-                    "name": {"type": "str", "required": True},
-                    "content": {"type": "str", "default": ""},
-                },
-            },
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        module.exit_json(**ensure(module.params["entries"], module.params["state"], module.check_mode))
-    except (EntryError, OSError) as error:
+        module.exit_json(**perform(module.params, module.check_mode))
+    except ERRORS as error:
         module.fail_json(msg=str(error))
 
 

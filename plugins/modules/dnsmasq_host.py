@@ -97,28 +97,33 @@ ENTRY = {
 }
 
 
+ARGUMENTS = {
+    "kind": {"type": "str", "choices": ["dhcp", "dns"], "required": True},
+    "directory": {"type": "path", "required": True},
+    "entries": {"type": "list", "elements": "dict", "required": True, "options": ENTRY},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "pid_file": {"type": "path", "default": "/run/openqrm/dhcp.pid"},
+}
+ERRORS = (EntryError, OSError)
+
+
+def perform(options, check_mode):
+    """Return the module's result. Raises ERRORS before anything is touched."""
+    result, reread = ensure_entries(
+        options["kind"], options["directory"], options["entries"], options["state"], check_mode
+    )
+    if reread and not check_mode:
+        tell_daemon(options["pid_file"])
+    return result
+
+
 def main():
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "kind": {"type": "str", "choices": ["dhcp", "dns"], "required": True},
-            "directory": {"type": "path", "required": True},
-            "entries": {"type": "list", "elements": "dict", "required": True, "options": ENTRY},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "pid_file": {"type": "path", "default": "/run/openqrm/dhcp.pid"},
-        },
-        supports_check_mode=True,
-    )
-    options = module.params
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        result, reread = ensure_entries(
-            options["kind"], options["directory"], options["entries"], options["state"], module.check_mode
-        )
-        if reread and not module.check_mode:
-            tell_daemon(options["pid_file"])
-    except (EntryError, OSError) as error:
+        module.exit_json(**perform(module.params, module.check_mode))
+    except ERRORS as error:
         module.fail_json(msg=str(error))
-    module.exit_json(**result)
 
 
 if __name__ == "__main__":
