@@ -229,6 +229,7 @@ def kill_at(item: Lab, point: str) -> None:
     process.wait()
 
 
+@pytest.mark.extended
 def test_a_killed_up_is_brought_up_or_down() -> None:
     item = Lab("e2e-lab-killed")
     try:
