@@ -225,11 +225,12 @@ def test_cancelled_run_is_130(run: Run, runs: Runs) -> None:
 def test_first_interrupt_lets_the_run_end(run: Run, runs: Runs, status: str, code: int) -> None:
     import signal
 
+    before = signal.getsignal(signal.SIGINT)
     runs.result = RunResult(status)
     runs.act = lambda _on_event: signal.raise_signal(signal.SIGINT)
     result = run("kernel", "set-default", "k1")
     assert (result.exit_code, len(runs.calls)) == (code, 1)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.usefixtures("store")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,21 +27,28 @@ while True:
 """
 
 
+def free_port() -> str:
+    """A TCP port that nobody listens on; tests run side by side."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
 @pytest.fixture
 def arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[dict[str, Any]]:
     """A daemon that listens on a port; stopped after the test."""
     (tmp_path / "restart").write_text("1")
     (tmp_path / "reload").write_text("1")
     (tmp_path / "serve.py").write_text(SERVE)
+    port = free_port()
     given = {
         "name": "serve",
-        "argv": [sys.executable, str(tmp_path / "serve.py"), "28417", str(tmp_path / "note")],
+        "argv": [sys.executable, str(tmp_path / "serve.py"), port, str(tmp_path / "note")],
         "supervisor": "process",
         "run_dir": str(tmp_path / "run"),
         "log_dir": str(tmp_path / "log"),
         "restart_files": [str(tmp_path / "restart")],
         "reload_files": [str(tmp_path / "reload")],
-        "ready_ports": ["tcp:28417"],
+        "ready_ports": [f"tcp:{port}"],
         "timeout_s": 60,
     }
     yield given
@@ -92,8 +100,9 @@ def test_a_process_that_ends_at_once_is_an_error_with_its_log(
 def test_a_process_that_does_not_listen_is_an_error(
     arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = run_module("daemon", capsys, arguments | {"ready_ports": ["udp:28417"], "timeout_s": 1})
-    assert "does not listen on udp:28417 after 1 s" in result["msg"]
+    port = f"udp:{arguments['argv'][2]}"
+    result = run_module("daemon", capsys, arguments | {"ready_ports": [port], "timeout_s": 1})
+    assert f"does not listen on {port} after 1 s" in result["msg"]
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
