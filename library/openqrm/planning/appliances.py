@@ -11,19 +11,7 @@ from openqrm.names import check_name
 from openqrm.planning import start, stop
 from openqrm.planning.context import CONTROLLER, Context, Member
 from openqrm.planning.operations import NODE, Step
-from openqrm.planning.verbs import Arguments, Drawing, Objects, Selection, Verb
-
-
-def names_of(arguments: Arguments) -> list[str]:
-    """The appliances that the arguments name: `appliances` as a list or as comma-separated text.
-
-    Raises: InvalidValueError.
-    """
-    value = arguments.get("appliances")
-    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        raise InvalidValueError("No appliance is named.", remedy="Give appliances, as `-e appliances=web01,web02`.")
-    return list(dict.fromkeys(check_name("Appliance", name) for name in names))
+from openqrm.planning.verbs import Arguments, Drawing, Objects, Selection, Verb, names_of
 
 
 def _boot(arguments: Arguments) -> str:
@@ -35,7 +23,7 @@ def _boot(arguments: Arguments) -> str:
 
 def _named(context: Context, arguments: Arguments) -> list[Appliance]:
     """The appliances that the arguments name. Raises: NotFoundError, InvalidValueError."""
-    names = names_of(arguments)
+    names = [check_name("Appliance", name) for name in names_of(arguments, "appliances")]
     found = context.tx.appliances(names)
     if len(found) < len(names):
         there = {appliance.name for appliance in found}

@@ -13,7 +13,7 @@ from openqrm.model import Image, Plan, Storage, Volume
 from openqrm.names import check_name, check_parameters, check_path, check_size_mib, check_type
 from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
-from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
+from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb, names_of
 
 BUILD, PREPARE, CREATE, REMOVE = 10, 15, 20, 30
 IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
@@ -34,14 +34,6 @@ def _rows(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[
                 remedy=f"Known: {', '.join(known)}.",
             )
     return rows
-
-
-def _names(arguments: Arguments, key: str) -> list[str]:
-    value = arguments.get(key)
-    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        raise InvalidValueError(f"No {key[:-1]} is named.", remedy=f"Give {key}, as `-e {key}=name`.")
-    return list(dict.fromkeys(str(name) for name in names))
 
 
 def _select_new_images(context: Context, arguments: Arguments) -> Selection:
@@ -167,7 +159,7 @@ def _close_nothing(_context: Context, _plan: Plan, _undone: bool) -> None:
 
 
 def _select_old_images(context: Context, arguments: Arguments) -> Selection:
-    names = _names(arguments, "images")
+    names = names_of(arguments, "images")
     there = {image.name for image in context.tx.images(names)}
     unchanged = {name: f"image {name} does not exist" for name in names if name not in there}
     return Selection(tuple(name for name in names if name in there), unchanged)
@@ -251,7 +243,7 @@ def _clone_steps(context: Context, storage: Storage, volume: Volume) -> list[Ste
 
 def _select_old_volumes(context: Context, arguments: Arguments) -> Selection:
     names, unchanged = [], {}
-    for full in _names(arguments, "volumes"):
+    for full in names_of(arguments, "volumes"):
         storage, _, name = full.partition("/")
         if not name:
             raise InvalidValueError(f"Volume {full!r} names no storage.", remedy="Give it as storage/volume.")

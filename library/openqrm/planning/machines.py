@@ -8,18 +8,10 @@ from openqrm.errors import InvalidValueError, StateError
 from openqrm.model import Plan
 from openqrm.planning.context import Context
 from openqrm.planning.operations import Step
-from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
+from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb, names_of
 
 CALL = 10
 POWER_VERBS = ("on", "off", "reset", "status")
-
-
-def _names(arguments: Arguments, key: str) -> list[str]:
-    value = arguments.get(key)
-    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names:
-        raise InvalidValueError(f"No {key[:-1]} is named.", remedy=f"Give {key}, a list of names.")
-    return list(dict.fromkeys(str(name) for name in names))
 
 
 def _power_verb(arguments: Arguments) -> str:
@@ -32,7 +24,7 @@ def _power_verb(arguments: Arguments) -> str:
 def _select_resources(context: Context, arguments: Arguments) -> Selection:
     """The resources; one that runs a service is only asked for its status."""
     verb = _power_verb(arguments)
-    names = _names(arguments, "resources")
+    names = names_of(arguments, "resources")
     for name in names:
         resource = context.tx.resource(name)
         if not resource.power_driver:
@@ -63,7 +55,7 @@ def _commit_power(context: Context, plan: Plan) -> None:
 
 
 def _select_storages(context: Context, arguments: Arguments) -> Selection:
-    return Selection(tuple(context.tx.storage(name).name for name in _names(arguments, "storages")))
+    return Selection(tuple(context.tx.storage(name).name for name in names_of(arguments, "storages")))
 
 
 def _draw_volumes(context: Context, names: Sequence[str], _arguments: Arguments, _plan_id: int) -> Drawing:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openqrm.errors import InvalidValueError
 from openqrm.model import Plan
 from openqrm.names import check_name
 from openqrm.planning.context import Context
 from openqrm.planning.operations import Step
-from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
+from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb, names_of
 
 PREPARE = 10
 
 
 def _select(context: Context, arguments: Arguments) -> Selection:
-    names = arguments.get("storages")
-    if not isinstance(names, list) or not names:
-        raise InvalidValueError("No storage is named.", remedy="Give storages, a list of names.")
-    return Selection(tuple(context.tx.storage(check_name("Storage", name)).name for name in names))
+    return Selection(
+        tuple(context.tx.storage(check_name("Storage", name)).name for name in names_of(arguments, "storages"))
+    )
 
 
 def _draw(context: Context, names: Sequence[str], _arguments: Arguments, _plan_id: int) -> Drawing:

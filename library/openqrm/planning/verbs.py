@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openqrm.errors import NotFoundError
+from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Plan
 from openqrm.planning.context import Context
 from openqrm.planning.operations import Step
@@ -42,6 +42,15 @@ class Verb:
     undo: Callable[[Context, Plan], Sequence[Step]]
     close: Callable[[Context, Plan, bool], None]
     undone: str = "What it had done was undone."
+
+
+def names_of(arguments: Arguments, key: str) -> list[str]:
+    """The names under `key`, a list or comma-separated text, each once. Raises: InvalidValueError."""
+    value = arguments.get(key)
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise InvalidValueError(f"No {key[:-1]} is named.", remedy=f"Give {key}, as `-e {key}=one,two`.")
+    return list(dict.fromkeys(str(name) for name in names))
 
 
 def known() -> dict[str, Verb]:

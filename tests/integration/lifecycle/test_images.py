@@ -185,7 +185,7 @@ BAD: dict[str, tuple[str, dict[str, object], int, str]] = {
         "Deployment type fakes does not exist. Known deployment types:",
     ),
     "volume without storage": ("volume_remove", {"volumes": "data"}, 2, "Volume 'data' names no storage."),
-    "no image named": ("image_remove", {}, 2, "No image is named. Give images, as `-e images=name`."),
+    "no image named": ("image_remove", {}, 2, "No image is named. Give images, as `-e images=one,two`."),
 }
 
 
