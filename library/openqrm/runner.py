@@ -76,7 +76,7 @@ class _Collector:
         result: Mapping[str, Any] = found if isinstance(found, dict) else {}
         task, host = str(data.get("task") or data.get("name") or ""), str(data.get("host") or "")
         if kind == "playbook_on_task_start" and task.startswith(f"{BEGIN}{NODE} "):
-            self._tell("step", task.rpartition(".")[2], "started")
+            self._tell("step", task.rpartition(".")[2], "started", "localhost")
         elif kind == "playbook_on_task_start" and not task.startswith(INTERNAL):
             self._tell("task", task, "started")
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
