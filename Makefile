@@ -33,7 +33,8 @@ e2e-all: setup  ## The lab tests, with those that take long
 	$(PYTEST) $(or $(T),tests/e2e)
 
 bench: setup  ## The benchmarks of docs/benchmarks.md
-	@for file in $(or $(T),$(wildcard tests/benchmarks/bench_*.py)); do echo "== $$file"; PYTHONPATH=. python "$$file" || exit 1; done
+	@status=0; for file in $(or $(T),$(wildcard tests/benchmarks/bench_*.py)); do \
+	  echo "== $$file"; PYTHONPATH=. python "$$file" || status=1; done; exit $$status
 
 lint: setup  ## All quality gates
 	scripts/gates.sh

@@ -2,10 +2,12 @@
 # shellcheck shell=dash
 # The agent of a deployed node. One file, fetched by its digest and kept in memory; it runs with the programs that the initramfs
 # left in /run/initramfs, so that an image needs nothing for it.
-#   install ROOT   in the initramfs: have the image mounted at ROOT start it
+#   install ROOT   in the initramfs: have the image mounted at ROOT start it, and the boot services
+#   services VERB  in a deployed system without systemd: start or stop the boot services
 #   run            in the deployed system: heartbeats and orders
 set -u
 units=${OPENQRM_UNIT_DIR:-/run/systemd/system}
+services=${OPENQRM_SERVICES:-/run/openqrm/services}
 
 # Whether the image at $1 runs systemd.
 uses_systemd() {
@@ -28,6 +30,41 @@ RestartSec=2
 OOMScoreAdjust=-900
 UNIT
     ln -sf ../openqrm-agent.service "$units/multi-user.target.wants/openqrm-agent.service"
+    for program in "$services"/*; do
+        [ ! -f "$program" ] || install_service_unit "${program##*/}" || return 1
+    done
+}
+
+# A unit for the boot service $1: its program is called as an init script is.
+install_service_unit() {
+    cat > "$units/openqrm-$1.service" << UNIT
+[Unit]
+Description=openQRM boot service $1
+After=network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+EnvironmentFile=/run/openqrm/services.env
+ExecStart=/run/openqrm/services/$1 start
+ExecStop=/run/openqrm/services/$1 stop
+TimeoutSec=120
+UNIT
+    ln -sf "../openqrm-$1.service" "$units/multi-user.target.wants/openqrm-$1.service"
+}
+
+# Start or stop the boot services, one after the other; a failure of one is reported and does not keep the others.
+run_services() {
+    OQ_PHASE=deployed
+    # shellcheck source=boot-templates/initramfs/90openqrm/lib/common.sh
+    . /run/initramfs/usr/lib/openqrm/common.sh
+    set -a
+    # shellcheck source=/dev/null
+    [ ! -f "$OQ/services.env" ] || . "$OQ/services.env"
+    set +a
+    for program in "$services"/*; do
+        [ ! -f "$program" ] || "$program" "$1" < /dev/null || oq_say "boot service ${program##*/}: $1 failed"
+    done
 }
 
 # An init script in the image, started last and stopped first.
@@ -39,17 +76,23 @@ install_init_script() {
 # Required-Start:    $local_fs
 # Required-Stop:
 # Default-Start:     2 3 4 5
-# Default-Stop:
+# Default-Stop:      0 6
 # Short-Description: openQRM agent
 ### END INIT INFO
 case $1 in
-    start) [ ! -x /run/openqrm/agent ] || /run/initramfs/bin/busybox setsid /run/openqrm/agent run > /dev/null 2>&1 < /dev/null & ;;
-    stop | restart | force-reload | status) ;;
+    start)
+        [ -x /run/openqrm/agent ] || exit 0
+        /run/initramfs/bin/busybox setsid /run/openqrm/agent run > /dev/null 2>&1 < /dev/null &
+        /run/openqrm/agent services start
+        ;;
+    stop) [ ! -x /run/openqrm/agent ] || /run/openqrm/agent services stop ;;
+    restart | force-reload | status) ;;
 esac
 SCRIPT
     chmod 0755 "$1/etc/init.d/openqrm-agent"
-    for level in 2 3 4 5; do
-        mkdir -p "$1/etc/rc$level.d" && ln -sf ../init.d/openqrm-agent "$1/etc/rc$level.d/S99openqrm-agent" || return 1
+    for link in 2/S99 3/S99 4/S99 5/S99 0/K01 6/K01; do
+        directory=$1/etc/rc${link%/*}.d
+        mkdir -p "$directory" && ln -sf ../init.d/openqrm-agent "$directory/${link#*/}openqrm-agent" || return 1
     done
 }
 
@@ -134,8 +177,9 @@ run_agent() {
 case ${1:-} in
     install) install_agent "$2" ;;
     run) run_agent ;;
+    services) run_services "$2" ;;
     *)
-        echo "usage: $0 install ROOT | run" >&2
+        echo "usage: $0 install ROOT | run | services start|stop" >&2
         exit 64
         ;;
 esac

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import ipaddress
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 import yaml
 
-from openqrm.errors import ConfigError
+from openqrm.errors import ConfigError, InvalidValueError
+from openqrm.names import check_url
 
+MAX_SECONDS, MAX_PORT = 7 * 24 * 3600, 65535
 SEARCH = (Path("openqrm.yml"), Path("/etc/openqrm/openqrm.yml"))
 
 
@@ -36,6 +41,14 @@ class Api:
 
 
 @dataclass(frozen=True)
+class Operators:
+    """The operator API: address and port it listens on; no address: there is none."""
+
+    listen: str = ""
+    port: int = 7444
+
+
+@dataclass(frozen=True)
 class Network:
     """One network: its prefix, and the range `first-last` from which the product gives out addresses (or empty)."""
 
@@ -53,11 +66,30 @@ class Networks:
 
 @dataclass(frozen=True)
 class Deadlines:
-    """How long to wait, in seconds: for a node to come up, to go down, and for a heartbeat."""
+    """How long to wait, in seconds: for a node to come up, to go down, and for a heartbeat; for a task of an operation
+    on a host; between two tries of one; and for a sign of life of a controller on another host."""
 
     node_up_s: int = 300
     node_down_s: int = 180
     heartbeat_s: int = 240
+    operation_s: int = 1800
+    retry_s: int = 5
+    lease_s: int = 3600
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Who may become a resource, and when a machine that is known may register again.
+
+    `policy`: `accept` everybody, `known_macs` only, or `approval` by a person. `reboot`: a boot that the controller did
+    not cause is believed after `silence_s` without a heartbeat (`silent`), or once a person approves it (`ordered`).
+    """
+
+    policy: str = "accept"
+    reboot: str = "silent"
+    silence_s: int = 30
+    pending: int = 1000
+    token_s: int = 3600
 
 
 @dataclass(frozen=True)
@@ -72,10 +104,13 @@ class Config:
     collections: tuple[str, ...] = ()
     boot: Boot = field(default_factory=Boot)
     api: Api = field(default_factory=Api)
+    operators: Operators = field(default_factory=Operators)
     power_host: str = "localhost"
     dhcp_host: str = ""
     networks: Networks = field(default_factory=Networks)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    registration: Registration = field(default_factory=Registration)
+    console_log: str = ""
 
     @property
     def ca_file(self) -> Path:
@@ -111,8 +146,11 @@ def load_config(explicit: str | None = None) -> Config:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}.", remedy="Check the path and its permissions.") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: this is not YAML: {error.problem}.", remedy="Correct the line.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+        raise ConfigError(f"{path} is not YAML: {error}.", remedy="Write it as text in UTF-8.") from error
     config: Config = _section(path, Config, node, "") if node is not None else Config()
     return dataclasses.replace(_checked(path, config), path=path)
 
@@ -120,14 +158,18 @@ def load_config(explicit: str | None = None) -> Config:
 def _section(path: Path, kind: type, node: yaml.Node, prefix: str) -> Any:
     """An instance of the dataclass `kind` from a YAML mapping."""
     if not isinstance(node, yaml.MappingNode):
-        raise _error(path, node, prefix or "the file", "must be a mapping")
+        raise _error(path, node, prefix.rstrip(".") or "the file", "must be a mapping of keys to values")
     hints = get_type_hints(kind)
-    known = {item.name for item in dataclasses.fields(kind)} - {"path"}
+    known = sorted({item.name for item in dataclasses.fields(kind)} - {"path"})
     values: dict[str, Any] = {}
     for key, value in node.value:
         name = str(key.value)
         if name not in known:
-            raise _error(path, key, f"{prefix}{name}", f"is not known; known: {', '.join(sorted(known))}")
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
+            raise _error(path, key, f"{prefix}{name}", f"is not known{hint}; known: {', '.join(known)}")
+        if name in values:
+            raise _error(path, key, f"{prefix}{name}", "is given twice")
         values[name] = _value(path, hints[name], value, f"{prefix}{name}")
     return kind(**values)
 
@@ -141,28 +183,91 @@ def _value(path: Path, kind: Any, node: yaml.Node, name: str) -> Any:
         return tuple(_value(path, str, item, name) for item in node.value)
     if not isinstance(node, yaml.ScalarNode):
         raise _error(path, node, name, "must be a single value")
+    text = str(node.value)
     if kind is int:
-        if not node.value.isdigit() or int(node.value) < 1:
-            raise _error(path, node, name, f"is {node.value!r}; it must be a whole number above 0")
-        return int(node.value)
-    return str(node.value)
+        highest = MAX_PORT if name.endswith(".port") else MAX_SECONDS
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= highest):
+            raise _error(path, node, name, f"is {text!r}; it must be a whole number from 1 to {highest}")
+        return int(text)
+    try:
+        CHECKS.get(name, str)(text)
+    except ValueError as error:
+        raise _error(path, node, name, f"is {text!r}: {error}") from error
+    return text
+
+
+def _absolute(text: str) -> None:
+    if not text.startswith("/") or ".." in text.split("/"):
+        raise ValueError("it must be an absolute path without '..'")
+
+
+def _store_url(text: str) -> None:
+    if not text.startswith(("sqlite:////", "postgresql+psycopg://")):
+        raise ValueError("use sqlite:////absolute/path.db or postgresql+psycopg://user@host/database")
+
+
+def _url(*schemes: str) -> Callable[[str], None]:
+    """What nodes are told over HTTP is checked by digest or public; everything else goes over HTTPS, always."""
+
+    def check(text: str) -> None:
+        try:
+            check_url("it", text, *schemes)
+        except InvalidValueError as error:
+            raise ValueError(f"it must be a URL, as {schemes[0]}://10.77.0.1. {error.remedy}") from error
+        if urlsplit(text).port == 0:
+            raise ValueError("its port cannot be 0")
+
+    return check
+
+
+def _choice(*words: str) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        if text not in words:
+            raise ValueError(f"use one of {', '.join(words)}")
+
+    return check
+
+
+def _prefix(text: str) -> None:
+    if text:
+        ipaddress.ip_network(text)
+
+
+def _pool(text: str) -> None:
+    ends = [ipaddress.ip_address(end.strip()) for end in text.split("-")] if text else []
+    if ends and (len(ends) != 2 or ends[0].version != ends[1].version or int(ends[0]) > int(ends[1])):
+        raise ValueError("it must be first-last, as 10.78.0.100-10.78.0.250")
+
+
+# What the text of a key must be, beyond text. Raises: ValueError saying so.
+CHECKS: dict[str, Callable[[str], object]] = {
+    "store": _store_url,
+    "state_dir": _absolute,
+    "cache_dir": _absolute,
+    "boot.root": _absolute,
+    "boot.url": _url("http", "https"),
+    "boot.tls_url": _url("https"),
+    "api.url": _url("https"),
+    "registration.policy": _choice("accept", "known_macs", "approval"),
+    "registration.reboot": _choice("silent", "ordered"),
+    **{f"networks.{name}.cidr": _prefix for name in ("management", "storage")},
+    **{f"networks.{name}.pool": _pool for name in ("management", "storage")},
+}
 
 
 def _checked(path: Path, config: Config) -> Config:
     for label, network in (("management", config.networks.management), ("storage", config.networks.storage)):
-        try:
-            if network.cidr:
-                ipaddress.ip_network(network.cidr)
-            for address in network.pool.split("-") if network.pool else ():
-                ipaddress.ip_address(address.strip())
-        except ValueError as error:
-            raise ConfigError(
-                f"{path}: networks.{label}: {error}.", remedy="Use a prefix as 10.77.0.0/24, a pool as first-last."
-            ) from error
-    if not config.store.startswith(("sqlite:///", "postgresql+psycopg://")):
+        for address in network.pool.split("-") if network.pool and network.cidr else ():
+            if ipaddress.ip_address(address.strip()) not in ipaddress.ip_network(network.cidr):
+                raise ConfigError(
+                    f"{path}: networks.{label}.pool: {address} is not in {network.cidr}.",
+                    remedy="Give a pool of addresses of this network.",
+                )
+    longest = max(config.deadlines.operation_s, config.deadlines.node_up_s + config.deadlines.node_down_s)
+    if config.deadlines.lease_s <= longest:
         raise ConfigError(
-            f"{path}: store {config.store!r} is not supported.",
-            remedy="Use sqlite:////absolute/path.db or postgresql+psycopg://user@host/database.",
+            f"{path}: deadlines.lease_s is {config.deadlines.lease_s}: a controller may be silent for {longest} s.",
+            remedy="Make it longer than operation_s, and than node_up_s and node_down_s together.",
         )
     return config
 

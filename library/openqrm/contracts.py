@@ -46,7 +46,7 @@ LISTS: Mapping[str, Mapping[str, Listing]] = {
     "deployment": {"authorize": _GRANTS, "revoke": _GRANTS},
     "hypervisor": dict.fromkeys(("vm_create", "vm_remove", "vm_start", "vm_stop", "vm_reboot"), _VMS),
     "power": dict.fromkeys(("on", "off", "reset", "status"), _ENDPOINTS)
-    | {"boot_device": Listing("power_endpoints", (*_ENDPOINTS.keys, "device"))},
+    | {"boot_device": Listing("power_endpoints", (*_ENDPOINTS.keys, "device", "firmware"))},
     "service": {"present": _ENTRIES, "absent": _ENTRIES},
     "plugin": {},
 }
@@ -161,6 +161,9 @@ def _is_playbook(data: Any) -> bool:
 def _hook(info: TypeInfo) -> Iterator[str]:
     if info.hook and not info.hook.is_file():
         yield f"files/{info.hook.name}, its hook for nodes, is missing."
+    for name in info.boot_services:
+        if not _text(info.path / "files" / f"{name}.sh").startswith("#!"):
+            yield f"boot service {name}: files/{name}.sh is missing or does not begin with #!."
 
 
 def _text(path: Path) -> str:

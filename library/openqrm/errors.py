@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class OpenqrmError(Exception):
@@ -22,6 +22,15 @@ class OpenqrmError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
+
+    def parts(self) -> dict[str, str | int]:
+        """The error for programs: `kind`, `message`, `remedy`, `exit_code`."""
+        return {
+            "kind": type(self).__name__,
+            "message": self.message,
+            "remedy": self.remedy,
+            "exit_code": self.exit_code,
+        }
 
 
 class InvalidValueError(OpenqrmError):
@@ -51,7 +60,8 @@ class NotFoundError(OpenqrmError):
             if names
             else "There is none yet."
         )
-        super().__init__(f"{kind} {name} does not exist.", remedy=hint)
+        shown = name if name.isprintable() and len(name) <= 130 else f"{name[:60]!r}..."
+        super().__init__(f"{kind[:1].upper()}{kind[1:]} {shown} does not exist.", remedy=hint)
         self.kind = kind
         self.name = name
 
@@ -86,6 +96,10 @@ class StoreError(OpenqrmError):
     exit_code = 7
 
 
+class TransactionLostError(StoreError):
+    """The database broke a transaction off, and nothing of it was written: it may be done again."""
+
+
 class ApplyError(OpenqrmError):
     """An operation of a plan failed; what the plan had done was undone unless the message says otherwise."""
 
@@ -99,6 +113,10 @@ class StalePlanError(OpenqrmError):
 
 
 class DeadlineError(OpenqrmError):
-    """Something did not happen in time."""
+    """Something did not happen in time. `missing`: object -> what it did instead."""
 
     exit_code = 10
+
+    def __init__(self, message: str, *, remedy: str = "", missing: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.missing = dict(missing or {})

@@ -79,7 +79,7 @@ def assign_members(
     for appliance, member, requirements in wanted:
         groups[requirements].append((appliance, member))
     ordered = sorted(candidates, key=waste_order)
-    fitting = {requirements: [r for r in ordered if fits(requirements, r)] for requirements in groups}
+    fitting = _fitting(groups, ordered)
     picks = _Picks({name: set(values) for name, values in (taken_spread or {}).items()})
     for requirements in sorted(groups, key=lambda item: len(fitting[item])):  # stable: else in the order of `wanted`
         missed = picks.serve(requirements, groups[requirements], fitting[requirements])
@@ -88,6 +88,15 @@ def assign_members(
             spread = picks.spread.get(missed[0], set())
             raise explain_miss(requirements, resources, appliance=missed[0], taken=picks.holders(), taken_spread=spread)
     return picks.chosen
+
+
+def _fitting(groups: Iterable[Requirements], ordered: Sequence[Resource]) -> dict[Requirements, list[Resource]]:
+    """What fits each of the requirements. Those that name their resource, often many, look at that one only."""
+    named = {resource.name: [resource] for resource in ordered}
+    return {
+        wanted: [r for r in (named.get(wanted.resource, []) if wanted.resource else ordered) if fits(wanted, r)]
+        for wanted in groups
+    }
 
 
 @dataclass

@@ -234,6 +234,43 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What the node API knows a machine by: digests of its token, the token before, and the secret of its boot.
+
+    `assignment`: id of the assignment that the token is bound to, 0 for none. `used`: when the token was first used.
+    `approved` False: held until a person approves it. `boot_expected`: the controller caused its next registration.
+    """
+
+    resource: str
+    token_sha256: str | None
+    claim_sha256: str
+    assignment: int
+    issued: datetime
+    used: datetime | None = None
+    previous_sha256: str | None = None
+    approved: bool = True
+    boot_expected: bool = False
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """An operator's token: `role` is viewer, operator or admin."""
+
+    name: str
+    role: str
+    created: datetime
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """An SSH host key: `public` in OpenSSH's form, `sealed` the encrypted private key."""
+
+    subject: str
+    public: str
+    sealed: str
+
+
+@dataclass(frozen=True)
 class AuditRow:
     """One change, by whom and why. `before` and `after` hold what changed; a volume's name is `storage/name`."""
 

@@ -15,7 +15,14 @@ PATH = re.compile(r"/(?:[A-Za-z0-9._+-]+/?)*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+-]{0,127}")
+# One line for boot loaders and /proc/cmdline: nothing that iPXE, GRUB or a shell would take for its own.
+URL = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
+)
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
+# A command line ends at 2048 characters. None of these characters means anything to iPXE, GRUB, PXELINUX or a shell.
+KERNEL_ARGS = re.compile(r"(?=.{0,1024}\Z)(?:[A-Za-z0-9._,:=/@%+\[\]-]+(?: [A-Za-z0-9._,:=/@%+\[\]-]+)*)?")
 MAX_SIZE_MIB = 1 << 40
 
 
@@ -34,7 +41,9 @@ def check_name(kind: str, value: object) -> str:
     rule = "Use 1 to 63 of a-z, 0-9, '.', '_', '-', with a letter or digit at both ends."
     name = _checked(NAME, f"{kind} name", value, rule)
     if ".." in name:
-        raise InvalidValueError(f"{kind} name {name!r} is not valid.", remedy="'..' is not allowed in a name.")
+        raise InvalidValueError(
+            f"{kind} name {name!r} is not valid.", remedy="Use single dots: '..' is not allowed in a name."
+        )
     return name
 
 
@@ -61,9 +70,33 @@ def check_path(what: str, value: object) -> str:
     return path.rstrip("/") or "/"
 
 
+def check_kernel_args(what: str, value: object) -> str:
+    """Kernel arguments with single blanks between them; none of their characters means anything to a boot loader.
+
+    Raises: InvalidValueError.
+    """
+    return _checked(KERNEL_ARGS, what, value, "Use words of letters, digits and '._,:=/@%+-[]', a blank between two.")
+
+
 def check_sha256(what: str, value: object) -> str:
     """A SHA-256 in lower-case hex. Raises: InvalidValueError."""
     return _checked(SHA256, what, value, "Use 64 lower-case hexadecimal digits.")
+
+
+def check_version(what: str, value: object) -> str:
+    """A kernel's version, as `6.1.0-13-cloud-amd64`. Raises: InvalidValueError."""
+    return _checked(VERSION, what, value, "Use letters, digits and '._~+-'.")
+
+
+def check_url(what: str, value: object, *schemes: str) -> str:
+    """A plain URL, of one of the schemes if any are given. Raises: InvalidValueError."""
+    rule = (
+        f"Use {' or '.join(f'{scheme}://' for scheme in schemes) or 'http(s)://'}HOST[:PORT][/PATH], plain characters."
+    )
+    url = _checked(URL, what, value, rule)
+    if schemes and url.partition(":")[0] not in schemes:
+        raise InvalidValueError(f"{what} {url!r} is not valid.", remedy=rule)
+    return url
 
 
 def check_mac(value: object) -> str:
@@ -79,8 +112,10 @@ def check_mac(value: object) -> str:
 
 
 def check_address(what: str, value: object) -> str:
-    """An IPv4 or IPv6 address in canonical form. Raises: InvalidValueError."""
+    """An IPv4 or IPv6 address in canonical form, without a zone: that could be any text. Raises: InvalidValueError."""
     try:
+        if "%" in str(value):
+            raise ValueError("zone")
         return str(ipaddress.ip_address(str(value)))
     except ValueError as error:
         raise InvalidValueError(f"{what} {value!r} is not an IP address.", remedy="Use one as 10.77.0.50.") from error
@@ -99,7 +134,7 @@ def check_size_mib(what: str, value: object) -> int:
 
 
 def check_parameters(what: str, value: object) -> dict[str, object]:
-    """Free parameters: a flat mapping of plain names to strings, numbers, booleans, or lists of them.
+    """Free parameters: a flat mapping of plain names to printable text, numbers, booleans, or lists of them.
 
     Raises: InvalidValueError naming the key.
     """
@@ -108,8 +143,8 @@ def check_parameters(what: str, value: object) -> dict[str, object]:
     for key, entry in value.items():
         _checked(PARAMETER, f"{what}: parameter", key, "Use letters, digits, '_', '.', '-', a letter first.")
         for item in entry if isinstance(entry, list) else [entry]:
-            if not isinstance(item, (str, int, float, bool)):
+            if not isinstance(item, (str, int, float, bool)) or (isinstance(item, str) and not item.isprintable()):
                 raise InvalidValueError(
-                    f"{what}: parameter {key} is {entry!r}.", remedy="Use text, numbers, true or false."
+                    f"{what}: parameter {key} is {entry!r}.", remedy="Use text on one line, numbers, true or false."
                 )
     return dict(value)

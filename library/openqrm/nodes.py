@@ -7,79 +7,81 @@ set by the plans that the controller carries out.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import ipaddress
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from openqrm.errors import ConflictError, NotFoundError, OpenqrmError
+from openqrm import registration
+from openqrm.errors import ConflictError, NotFoundError
 from openqrm.model import Assignment, Nic, Order, Resource
+from openqrm.registration import ACTOR, authenticate
+from openqrm.registration import current_assignment as _assignment
 
 if TYPE_CHECKING:
     from openqrm.config import Config
     from openqrm.nodeapi.bodies import Hardware, Heartbeat, NodeEvent, OrderResult
     from openqrm.store import Reader, Store, Writer
 
-ACTOR = "node"
 HEARTBEAT_INTERVAL_S = 10
 # From these a node that reports itself idle becomes idle, unless something is assigned to it.
 BECOMES_IDLE = frozenset({"new", "off", "unknown", "error"})
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# A warning that says the same is not repeated within this time.
+QUIET = timedelta(hours=1)
 FINAL_ORDER_STATES = frozenset({"done", "failed", "superseded"})
-
-
-class UnauthorizedError(OpenqrmError):
-    """A call without a token, or with one that is nobody's."""
-
-    def __init__(self) -> None:
-        super().__init__("The token is missing or not valid.", remedy="Register again: POST /node/v1/register.")
 
 
 @dataclass(frozen=True)
 class Registration:
-    """The answer to a node: its name, its token (kept nowhere in clear), its state, and whether it was known before."""
+    """The answer to a node: its name, its token (kept nowhere in clear), its state, and whether it was known before.
+
+    `approved` False: it is held until a person approves it.
+    """
 
     resource: str
     token: str
     state: str
     known: bool
+    approved: bool = True
 
 
-def token_sha256(token: str) -> str:
-    """The form in which a token is stored and looked up."""
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
-def authenticate(reader: Reader, token: str) -> Resource:
-    """The resource whose token has this digest. Raises: UnauthorizedError."""
-    resource = reader.resource_by_token(token)
-    if resource is None:
-        raise UnauthorizedError
-    return resource
-
-
-def register(store: Store, config: Config, body: Hardware) -> Registration:
+def register(store: Store, config: Config, body: Hardware, *, since: datetime = LONG_AGO) -> Registration:
     """Records the node's hardware and gives it a new token; a node that is not known becomes `node-<boot MAC>`.
 
-    Raises: ConflictError when its MACs belong to several resources; StoreError.
+    `since`: when the API began to listen. Raises: HeldError when its MACs are those of a machine that is alive, and
+    ForbiddenError when the policy does not let it in, both with nothing changed but an event; ConflictError when its
+    MACs belong to several resources; StoreError.
     """
-    token = secrets.token_urlsafe(32)
-    with store.write(ACTOR, f"registration from {body.address or body.boot_mac}") as writer:
-        known = _by_macs(writer, body.macs)
-        name = known.name if known else f"node-{body.boot_mac.replace(':', '-')}"
-        resource = _discovered(writer, config, known or Resource(id=0, name=name), body)
-        if resource != known:
-            writer.save([resource])
-        _report_boot(writer, resource, body)
-        writer.set_token(name, token_sha256(token))
+    try:
+        with store.write(ACTOR, f"registration from {body.address or body.boot_mac}") as writer:
+            return _register(writer, config, body, since)
+    except registration.HeldError as held:
+        with store.write(ACTOR, "registration refused") as writer:
+            _warn(writer, held.resource, f"Registration from {body.address} refused: {held.message}")
+        raise
+
+
+def _register(writer: Writer, config: Config, body: Hardware, since: datetime) -> Registration:
+    known = _by_macs(writer, body.macs)
+    approved = registration.admit(writer, config, known, body, since)
+    name = known.name if known else f"node-{body.boot_mac.replace(':', '-')}"
+    resource = _discovered(writer, config, known or Resource(id=0, name=name), body)
+    if resource != known:
+        writer.save([resource])
+    _report_boot(writer, resource, body)
+    token = registration.issue(writer, name, body, approved=approved)
+    if approved:
         _settle(writer, resource, _assignment(writer, name), body.mode, body.boot_id)
-        if known is None:
-            text = f"New machine: {body.cores} cores, {body.memory_mib} MiB, {body.dmi.vendor} {body.dmi.product}"
-            writer.add_event("info", text.strip(" ,"), "resource", name, {"macs": list(body.macs)})
-        state = writer.resource(name).state
-    return Registration(name, token, state, known is not None)
+    if known is None:
+        text = f"New machine: {body.cores} cores, {body.memory_mib} MiB, {body.dmi.vendor} {body.dmi.product}".strip(
+            " ,"
+        )
+        held = "" if approved else f" It waits for approval: openqrm resource approve {name}"
+        severity = "info" if approved else "warning"
+        writer.add_event(severity, f"{text}.{held}", "resource", name, {"macs": list(body.macs)})
+    return Registration(name, token, writer.resource(name).state, known is not None, approved)
 
 
 def heartbeats(store: Store, reports: Sequence[tuple[str, Heartbeat]]) -> list[str | None]:
@@ -93,6 +95,7 @@ def heartbeats(store: Store, reports: Sequence[tuple[str, Heartbeat]]) -> list[s
             resource = writer.resource_by_token(token)
             names.append(resource.name if resource else None)
             if resource:
+                writer.token_used(token)
                 _heartbeat(writer, resource, body)
     return names
 
@@ -123,6 +126,8 @@ def order_result(store: Store, token: str, order_id: int, body: OrderResult) -> 
         if order.state in FINAL_ORDER_STATES or order.state == body.result:
             return order
         writer.set_order(order_id, body.result, body.message)
+        if body.result == "accepted":
+            writer.expect_boot([resource.name])  # every order that is accepted first and done later is a boot
         if body.result == "failed":
             text = f"Order {order.order} failed: {body.message or 'no reason given'}"
             writer.add_event("error", text, "resource", resource.name, {"order": order_id, "epoch": order.epoch})
@@ -219,13 +224,9 @@ def _storage_address(writer: Writer, config: Config) -> str:
     return writer.next_storage_address(network.pool, length)
 
 
-def _assignment(reader: Reader, name: str) -> Assignment | None:
-    return next(iter(reader.assignments(resources=[name])), None)
-
-
 def _settle(writer: Writer, resource: Resource, assignment: Assignment | None, mode: str, boot_id: str) -> None:
     """What follows for the state when a node reports a mode; a plan that waits for it sees the report itself."""
-    if mode == "idle" and assignment is None and resource.state in BECOMES_IDLE:
+    if mode == "idle" and assignment is None and resource.state in BECOMES_IDLE and _is_let_in(writer, resource):
         writer.set_state("resource", [resource.name], "idle")
     if mode == "idle" and resource.state == "active":
         service = f"{assignment.appliance}[{assignment.member}]" if assignment else "its service"
@@ -237,6 +238,12 @@ def _settle(writer: Writer, resource: Resource, assignment: Assignment | None, m
         )
     if mode == "deployed" and assignment is not None and resource.state == "unknown":
         writer.set_state("resource", [resource.name], "active")
+
+
+def _is_let_in(reader: Reader, resource: Resource) -> bool:
+    """Whether the machine needs no approval, or has it."""
+    identity = reader.identity(resource.name) if resource.state == "new" else None
+    return identity is None or identity.approved
 
 
 def _heartbeat(writer: Writer, resource: Resource, body: Heartbeat) -> None:
@@ -269,3 +276,11 @@ def _add_once(writer: Writer, resource: Resource, text: str, data: Mapping[str, 
     last = writer.events(severities=["error"], kind="resource", name=resource.name, limit=1)
     if not last or dict(last[0].data) != dict(data):
         writer.add_event("error", text, "resource", resource.name, data)
+
+
+def _warn(writer: Writer, resource: str, text: str) -> None:
+    """Adds a warning, unless there was one of the same kind a short time ago."""
+    data = {"problem": "identity"}
+    last = writer.events(severities=["warning"], kind="resource", name=resource, limit=1)
+    if not last or dict(last[0].data) != data or last[0].time < datetime.now(UTC) - QUIET:
+        writer.add_event("warning", text, "resource", resource, data)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -67,6 +68,16 @@ def ensure_server_cert(pki_dir: str | Path, name: str, addresses: Sequence[str])
         certificate = _server_certificate(name, names, key, ca, ca_key)
         _replace(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     return path, directory / f"{name}.key"
+
+
+def ensure_store_key(pki_dir: str | Path) -> bytes:
+    """The key `store.key` (0600) that seals secrets in the store, made if it is not there; a copy of the store alone
+    does not open them. Raises: ConfigError.
+    """
+    path = _directory(pki_dir) / "store.key"
+    if not path.exists():
+        _create(path, Fernet.generate_key(), 0o600)
+    return _read(path)
 
 
 def _directory(pki_dir: str | Path) -> Path:

@@ -6,6 +6,7 @@ import difflib
 import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -17,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from openqrm import stepping
 from openqrm.config import Config
 from openqrm.paths import COLLECTION, collection_root
 
 NODE = f"{COLLECTION}.node"
 
 Event = Mapping[str, object]
+COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 FAST_DIRECTORY = Path("/dev/shm")  # noqa: S108 - a parent for a private directory of mode 0700
 
 
@@ -51,7 +54,7 @@ class RunResult:
 OPERATION = "Operation | "
 BEGIN = f"{OPERATION}Begin "
 OPERATION_ENDS = {f"{OPERATION}Journal its end": "done", f"{OPERATION}Journal its failure": "failed"}
-INTERNAL = (OPERATION, "Carry out the operations", "Undo the operations")
+INTERNAL = (OPERATION, "Carry out the operations")
 
 
 @dataclass
@@ -108,7 +111,7 @@ class _Collector:
             self._tell("step", task.rpartition(".")[2], "failed" if error else "done", error or host)
 
     def _failed(self, task: str, data: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-        message = str(result.get("msg") or result.get("stderr") or "failed").strip()
+        message = _message(result)
         self._tell("task", task, "failed", message)
         known = result.get("error")
         if isinstance(known, dict):
@@ -121,6 +124,13 @@ class _Collector:
         for part in found if isinstance(found, list) else [found] if found else []:
             if isinstance(part, dict) and part.get("after") != part.get("before"):
                 self.diff += _diff_lines(part)
+
+
+def _message(result: Mapping[str, Any]) -> str:
+    """What failed: of a loop the first item that did, of a file that cannot be loaded the reason."""
+    items = [item for item in result.get("results") or () if isinstance(item, dict) and item.get("failed")]
+    chosen = items[0] if items else result
+    return str(chosen.get("msg") or chosen.get("reason") or chosen.get("stderr") or "failed").strip()
 
 
 def _diff_lines(part: Mapping[str, Any]) -> list[str]:
@@ -150,13 +160,13 @@ def _private_directory() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def environment(config: Config) -> dict[str, str]:
-    """The environment in which `ansible-playbook` finds this collection, configuration and inventory."""
+def environment(config: Config, actor: str = "") -> dict[str, str]:
+    """The environment in which `ansible-playbook` finds this collection, configuration and inventory, and who acts."""
     collections = str(collection_root().parents[2])
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "OPENQRM_CONFIG": str(config.path.resolve()),
-        "OPENQRM_ACTOR": os.environ.get("OPENQRM_ACTOR") or getpass.getuser(),
+        "OPENQRM_ACTOR": actor or os.environ.get("OPENQRM_ACTOR") or getpass.getuser(),
         "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(
             [collections, *filter(None, [os.environ.get("ANSIBLE_COLLECTIONS_PATH")])]
         ),
@@ -179,19 +189,20 @@ def run_playbook(
     on_event: Callable[[Event], None] = lambda _event: None,
     timeout_s: int = 0,
     cancel: threading.Event | None = None,
+    actor: str = "",
 ) -> RunResult:
     """Runs `openqrm.datacenter.<playbook>` (or an FQCN of another collection) and returns its outcome.
 
     Variables go through a file of mode 0600, never argv. `plan`: the inventory then holds that plan's hosts only.
     `timeout_s` 0: no limit beyond the deadlines of the operations. Setting `cancel` ends the run and the tasks it is
-    at; an open plan is then taken up by the next run.
+    at; an open plan is then taken up by the next run. `actor`: who acts, for the audit log.
     """
     import ansible_runner
 
     name = playbook if "." in playbook else f"{COLLECTION}.{playbook}"
     collector = _Collector(on_event)
     flags = [flag for flag, wanted in (("--check", check), ("--diff", diff or check)) if wanted]
-    with _private_directory() as directory:
+    with _private_directory() as directory, stepping.serve(directory, config) as served:
         variables = directory / "variables.json"
         variables.touch(mode=0o600)
         variables.write_text(json.dumps(dict(extra_vars)), encoding="utf-8")
@@ -200,7 +211,7 @@ def run_playbook(
             playbook=name,
             inventory=list(config.inventory) or None,
             cmdline=" ".join(["-e", f"@{variables}", *flags]),
-            envvars=environment(config) | ({"OPENQRM_PLAN": str(plan)} if plan else {}),
+            envvars=environment(config, actor) | served | ({"OPENQRM_PLAN": str(plan)} if plan else {}),
             event_handler=collector,
             cancel_callback=cancel.is_set if cancel else None,
             settings={"job_timeout": timeout_s} if timeout_s else {},
@@ -210,7 +221,10 @@ def run_playbook(
         if run.status in ("canceled", "timeout"):
             _end_workers(variables)
         errors = tuple(dict.fromkeys(collector.errors)) or _stderr(run, directory)
-    status = "failed" if run.status == "error" else str(run.status)
+    return _result("failed" if run.status == "error" else str(run.status), collector, errors)
+
+
+def _result(status: str, collector: _Collector, errors: tuple[str, ...]) -> RunResult:
     failed = status != "successful"
     return RunResult(
         status,
@@ -237,4 +251,8 @@ def _stderr(run: Any, directory: Path) -> tuple[str, ...]:
     if run.status == "successful":
         return ()
     text = (directory / "artifacts/run/stdout").read_text(encoding="utf-8", errors="replace").strip()
+    text = COLOURS.sub("", text).replace("\r", "")
+    _, found, said = text.rpartition("[ERROR]: ")
+    if found:
+        text = said.partition("\n\n")[0].replace("\n", " ")
     return (text[-2000:] or f"ansible-playbook ended with status {run.status}.",)

@@ -18,7 +18,7 @@ RESOURCE_TRANSITIONS: dict[str, frozenset[str]] = {
 }
 APPLIANCE_TRANSITIONS: dict[str, frozenset[str]] = {
     "stopped": frozenset({"starting"}),
-    "starting": frozenset({"active", "stopped", "failed"}),
+    "starting": frozenset({"active", "stopping", "stopped", "failed"}),
     "active": frozenset({"stopping", "starting", "failed"}),
     "stopping": frozenset({"stopped", "active", "failed"}),
     "failed": frozenset({"starting", "stopping", "stopped"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,9 +39,9 @@ _KEYS = {
     "storage": ("presents", "capabilities", "volume_path"),
     "deployment": ("needs", "boot_mode", "hook", "manifest"),
     "hypervisor": (),
-    "power": ("read_back",),
+    "power": ("read_back", "boot_device"),
     "service": (),
-    "plugin": ("hooks", "after", "host"),
+    "plugin": ("hooks", "after", "host", "boot_services"),
 }
 _REQUIRED = {
     "storage": ("presents", "volume_path"),
@@ -62,9 +63,11 @@ _PLACEHOLDERS = {
 }
 _SHAPES: Mapping[str, type] = {
     "read_back": bool,
+    "boot_device": bool,
     "capabilities": list,
     "hooks": list,
     "after": list,
+    "boot_services": list,
     "manifest": dict,
 }
 
@@ -97,9 +100,11 @@ class TypeInfo:
     hook: Path | None = None  # the file that nodes run in the initramfs
     manifest: Mapping[str, str] = field(default_factory=dict)
     read_back: bool = False
+    boot_device: bool = False
     hooks: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     host: str = ""
+    boot_services: tuple[str, ...] = ()  # each the file files/<name>.sh, which deployed systems run
 
     @property
     def verbs(self) -> tuple[str, ...]:
@@ -206,6 +211,9 @@ def _check_value(path: Path, key: str, value: Any) -> None:
             raise _wrong(path, key, f"has {word!r}, not one of {', '.join(_CHOICES[key])}")
     for word in words if key in _PLACEHOLDERS else ():
         _check_placeholders(path, key, word)
+    for word in words if key == "boot_services" else ():
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", word):
+            raise _wrong(path, key, f"has {word!r}, not a name of a-z, 0-9 and '_'")
     if key == "hook" and Path(str(value)).name != value:
         raise _wrong(path, key, f"is {value!r}, not the name of a file below files/")
 

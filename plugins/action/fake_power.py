@@ -9,14 +9,13 @@ from typing import ClassVar
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.openqrm.datacenter.plugins.plugin_utils.fake import FakeAction, FakeError, Step
+from ansible_collections.openqrm.datacenter.plugins.plugin_utils.steps import StepError, ask
 
 try:
-    from openqrm import fakenode
-    from openqrm.config import find_config, load_config
-    from openqrm.datacenter import Datacenter
-    from openqrm.errors import ConfigError, OpenqrmError
+    from openqrm.config import find_config
+    from openqrm.errors import ConfigError
 except ImportError:
-    fakenode = None
+    find_config = None
 
 DEVICES = ("pxe", "disk")
 
@@ -68,24 +67,12 @@ class ActionModule(FakeAction):
     def done(self, verb, items):
         """Have the machines that were switched report as nodes do, where this controller has a data centre."""
         switched = [item["name"] for item in items if item["changed"]]
-        if fakenode is None or verb == "boot_device" or not switched or not has_datacenter():
+        if find_config is None or verb == "boot_device" or not switched or not has_datacenter():
             return
         try:
-            report(verb, switched)
-        except OpenqrmError as error:
+            ask({"step": "simulate", "verb": verb, "names": switched})
+        except StepError as error:
             raise AnsibleActionFail(str(error)) from error
-
-
-def report(verb, names):
-    """Have the machines report as nodes that boot, or fall silent."""
-    datacenter = Datacenter.open(load_config())
-    try:
-        if verb == "off":
-            fakenode.report_off(datacenter.store, names)
-        else:
-            fakenode.report_boot(datacenter.store, datacenter.config, names)
-    finally:
-        datacenter.close()
 
 
 def has_datacenter():

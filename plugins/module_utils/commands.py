@@ -21,15 +21,16 @@ class CommandError(Exception):
         super().__init__(f"Command {' '.join(self.argv)} {ended}: {self.output or 'it printed nothing'}")
 
 
-def run(argv, timeout_s=60, stdin=""):
+def run(argv, timeout_s=60, stdin="", environment=None):
     """Return what the command ``argv`` (a list) prints on standard output.
 
-    Raises CommandError when it cannot be started, ends with a status other than 0, or takes longer than ``timeout_s``.
+    ``environment`` adds variables to those of this process. Raises CommandError when it cannot be started, ends with a
+    status other than 0, or takes longer than ``timeout_s``.
     """
-    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
+    variables = dict(os.environ, LC_ALL="C", LANGUAGE="C", **(environment or {}))
     try:
         done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
+            argv, input=stdin, capture_output=True, text=True, timeout=timeout_s, env=variables, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise CommandError(argv, None, f"stopped after {timeout_s} s") from error

@@ -33,7 +33,7 @@ class VolumeError(ValueError):
 def location_path(location):
     """Return the path of a location. Raises VolumeError unless it is absolute, plain and not the root directory."""
     path = Path(location)
-    if not path.is_absolute() or ".." in path.parts or path == Path("/"):
+    if not path.is_absolute() or ".." in path.parts or path == Path("/") or not location.isprintable():
         raise VolumeError(f"Location {location!r}: give an absolute path without '..' that is not the root directory.")
     return path
 

@@ -12,7 +12,11 @@ import signal
 from pathlib import Path
 
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
-from ansible_collections.openqrm.datacenter.plugins.module_utils.files import read_text, sync_directory, write_atomic
+from ansible_collections.openqrm.datacenter.plugins.module_utils.files import (
+    read_text,
+    sync_directory,
+    write_all_atomic,
+)
 
 HOST_NAME = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\Z"
@@ -34,7 +38,8 @@ def check_name(name):
 def check_address(name, address):
     """Return the address in its usual form; raise EntryError when it is not an IP address."""
     try:
-        return str(ipaddress.ip_address(address or ""))
+        # A zone, as in fe80::1%eth0, could be any text.
+        return str(ipaddress.ip_address("" if "%" in (address or "") else address or ""))
     except ValueError as error:
         raise EntryError(f"Entry {name}: {address or ''!r} is not an IP address.") from error
 
@@ -83,12 +88,10 @@ def wanted_files(kind, entries, state):
 
 def apply_files(directory, changes):
     """Write or remove the files of ``changes`` (name -> text or None) and sync the directory once."""
+    write_all_atomic({Path(directory, name): text for name, text in changes.items() if text is not None})
     for name, text in changes.items():
-        path = Path(directory, name)
         if text is None:
-            path.unlink()
-        else:
-            write_atomic(path, text, sync=False)
+            Path(directory, name).unlink()
     if changes:
         sync_directory(directory)
 

@@ -24,9 +24,10 @@ from typing import Callable
 Run = Callable[..., str]
 
 ARTIFACTS = ("vmlinuz", "initramfs", "modules")
-TOOLS = ("dracut", "mksquashfs", "depmod", "zstd", "busybox", "curl", "jq", "dmidecode", "mount.nfs")
-PACKAGES = "dracut-core squashfs-tools kmod zstd busybox-static curl jq dmidecode nfs-common"
+TOOLS = ("dracut", "mksquashfs", "depmod", "zstd", "busybox", "curl", "jq", "dmidecode", "kexec", "mount.nfs")
+PACKAGES = "dracut-core squashfs-tools kmod zstd busybox-static curl jq dmidecode kexec-tools nfs-common"
 FILESYSTEMS = "ext4 vfat squashfs overlay"
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+\Z")
 KERNEL_VERSION = re.compile(r"[0-9][A-Za-z0-9._+~-]*\Z")
 DRACUT_BASE = Path("/usr/lib/dracut")
 
@@ -166,6 +167,8 @@ def package_source(run: Run, name: str) -> Source:
 
 def package_fields(run: Run, name: str) -> dict[str, str]:
     """Return the control fields of the newest version of a package. Raises: KernelBuildError when it is not known."""
+    if not PACKAGE.match(name):  # apt takes a name that begins with a dash for an option
+        raise KernelBuildError(f"Package {name!r} cannot be: use a-z, 0-9 and '.+-', a letter or digit first.")
     try:
         text = run(["apt-cache", "show", "--no-all-versions", name], timeout_s=60)
     except KernelBuildError as error:

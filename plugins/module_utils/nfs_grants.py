@@ -35,7 +35,8 @@ def grant_key(grant):
     if not PLAIN_PATH.match(path) or ".." in Path(path).parts:
         raise GrantError(f"Grant of {path!r}: give an absolute path of letters, digits and @%+=:,._- without '..'.")
     try:
-        return str(Path(path)), str(ipaddress.ip_address(address))
+        # A zone, as in fe80::1%eth0, could be any text.
+        return str(Path(path)), str(ipaddress.ip_address("" if "%" in address else address))
     except ValueError as error:
         raise GrantError(f"Grant of {path}: the client's address {address!r} is not an IP address.") from error
 

@@ -42,9 +42,14 @@ options:
           description: Whether each member runs on a clone of the image. A new appliance does.
           type: bool
         root_mode:
-          description: How a member has its root.
+          description:
+            - How a member has its root. V(read-write) is a root of its own. The other modes boot the image itself,
+              which must be shared and is mounted read-only.
+            - With V(overlay), what a member changes is in its memory and gone when it stops.
+            - With V(private), the same but for the directories of the parameter C(private_directories), which each
+              member has for itself and keeps.
           type: str
-          choices: [read-write]
+          choices: [read-write, overlay, private]
         requirements:
           description: What it asks of a resource. Keys that are not given stay as they are.
           type: dict
@@ -84,7 +89,12 @@ options:
           description: What is promised about it; a flat mapping.
           type: dict
         parameters:
-          description: "Free parameters: a flat mapping of names to text, numbers, booleans or lists of them."
+          description:
+            - "Free parameters: a flat mapping of names to text, numbers, booleans or lists of them."
+            - Root modes V(overlay) and V(private) have C(overlay_size_mib), the bound of what a member may change in
+              memory; without it, half of the memory.
+            - Root mode V(private) has C(private_directories), absolute paths, and C(private_excludes), paths in them
+              that stay those of the image.
           type: dict
   <<: *appliance
 """

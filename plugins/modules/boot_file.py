@@ -76,7 +76,11 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
-from ansible_collections.openqrm.datacenter.plugins.module_utils.files import file_digest, sync_directory, write_atomic
+from ansible_collections.openqrm.datacenter.plugins.module_utils.files import (
+    file_digest,
+    sync_directory,
+    write_all_atomic,
+)
 
 
 class EntryError(ValueError):
@@ -84,12 +88,14 @@ class EntryError(ValueError):
 
 
 def path_of(entry):
-    """Return the entry's path. Raises EntryError when it is not below the root."""
-    name = entry["name"]
+    """Return the entry's path. Raises EntryError when it is not below the root, be it by a link that is there."""
+    name, root = entry["name"], Path(entry["root"])
     parts = name.split("/")
     if not name or "\0" in name or name.startswith("/") or ".." in parts or "" in parts:
-        raise EntryError(f"File {name!r} would not be below {entry['root']}: give a relative path without '..'.")
-    return Path(entry["root"], name)
+        raise EntryError(f"File {name!r} would not be below {root}: give a relative path without '..'.")
+    if root.resolve() not in (root / name).resolve().parents:
+        raise EntryError(f"File {name!r} would not be below {root}: a link leads out of it; remove the link.")
+    return root / name
 
 
 def digest_of(entry):
@@ -111,23 +117,23 @@ def ensure(entries, state, check_mode):
     """Bring the files to ``state``; return the module's result. Raises EntryError before anything is touched."""
     differences = Differences()
     compared = [compare(entry, state, differences) for entry in entries]
-    touched = []
-    for entry, path, differs in compared:
-        if differs and not check_mode:
-            change(entry, path, state)
-            touched.append(path.parent)
-    for directory in dict.fromkeys(touched):
-        sync_directory(directory)
+    if not check_mode:
+        change({path: entry["content"] for entry, path, differs in compared if differs}, state)
     return differences.result([{"name": entry["name"], "changed": differs} for entry, _path, differs in compared])
 
 
-def change(entry, path, state):
-    """Write or remove one file."""
+def change(texts, state):
+    """Write or remove the files of ``texts`` (path -> text), in its order, as far as to the disk."""
+    directories = dict.fromkeys(path.parent for path in texts)
     if state == "absent":
-        path.unlink()
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, entry["content"], sync=False)
+        for path in texts:
+            path.unlink()
+    else:
+        for directory in directories:
+            directory.mkdir(parents=True, exist_ok=True)
+        write_all_atomic(texts)
+    for directory in directories:
+        sync_directory(directory)
 
 
 ARGUMENTS = {

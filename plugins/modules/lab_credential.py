@@ -89,6 +89,7 @@ try:
 except ImportError:
     BCRYPT_IMPORT_ERROR = traceback.format_exc()
 
+BMC_PASSWORD_BYTES = 12  # 16 characters, the most that every IPMI BMC takes (IPMI 2.0 has 20, 1.5 has 16).
 BCRYPT_ROUNDS = 6  # Each request to a BMC pays for them; the password is random, so that guessing is no matter.
 
 
@@ -134,7 +135,7 @@ def ensure_password(params, differences, check_mode):
     """Make the BMCs' password and its digest where they are missing. No difference shows either."""
     path, digest_path = f"{params['bmc_dir']}/password", f"{params['bmc_dir']}/htpasswd"
     if differences.note(path, Path(path).exists(), True) and not check_mode:
-        write_atomic(path, f"{secrets.token_urlsafe(24)}\n", 0o600)
+        write_atomic(path, f"{secrets.token_urlsafe(BMC_PASSWORD_BYTES)}\n", 0o600)
     password = (read_text(path) or "").strip()
     current = is_current(read_text(digest_path), params["bmc_username"], password)
     if differences.note(digest_path, current, True) and not check_mode:

@@ -17,12 +17,14 @@ options:
   step:
     description:
       - V(prepare) computes and stores the plan; in check mode it computes the same and leaves nothing behind.
+      - V(resume) takes up a plan whose controller died, or that failed; V(cancel) has one taken back.
       - V(begin) and V(end) journal one operation.
       - V(found) returns what listing verbs found on all hosts of the plan.
-      - V(finish) commits, or draws the operations that undo; V(close) ends a plan that was not committed, and fails.
+      - V(settle) commits what a round did, and draws the operations of the next one, which takes back what failed, or
+        tries it elsewhere; V(close) fails if the plan did not succeed.
     type: str
     required: true
-    choices: [prepare, begin, end, finish, found, close]
+    choices: [prepare, resume, cancel, begin, end, settle, found, close]
   verb:
     description: What to plan, for O(step=prepare), for example V(start).
     type: str
@@ -45,10 +47,22 @@ options:
     description: What failed, for O(step=end); empty if nothing did.
     type: str
     default: ""
+  final:
+    description: Whether the failure counts at once, for O(step=end), instead of after a few tries.
+    type: bool
+    default: false
+  round:
+    description: The number of the round that was carried out, for O(step=settle).
+    type: int
+    default: 0
+  force:
+    description: Whether a plan is cancelled although its controller may live on another host, for O(step=cancel).
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
-    description: V(prepare) returns the plan and stores nothing.
+    description: V(prepare), V(resume) and V(cancel) return the plan and store nothing.
   diff_mode:
     support: full
     description: V(prepare) returns the whole plan as the diff.
@@ -85,9 +99,8 @@ found:
   returned: O(step=found)
   type: list
   elements: dict
-errors:
-  description: What failed.
-  returned: O(step=finish)
-  type: list
-  elements: str
+again:
+  description: Whether the operation is to be tried again.
+  returned: O(step=end)
+  type: bool
 """

@@ -103,12 +103,16 @@ def copy_whole(source, target):
     """Copy a file so that readers see the old or the new one, never a part."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}~")
-    with Path(source).open("rb") as reader, temporary.open("wb") as writer:
-        shutil.copyfileobj(reader, writer)
-        writer.flush()
-        os.fchmod(writer.fileno(), 0o644)
-        os.fsync(writer.fileno())
-    temporary.replace(target)
+    try:
+        with Path(source).open("rb") as reader, temporary.open("wb") as writer:
+            shutil.copyfileobj(reader, writer)
+            writer.flush()
+            os.fchmod(writer.fileno(), 0o644)
+            os.fsync(writer.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(target)) from error
     sync_directory(target.parent)
 
 

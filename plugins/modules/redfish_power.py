@@ -10,53 +10,12 @@ module: redfish_power
 short_description: Power and boot device of many machines by Redfish
 version_added: 0.1.0
 description:
-  - Does one power verb on a list of machines through the Redfish modules of C(community.general), which must be
-    installed on the controller. The modules run on the managed host, which must reach the BMCs over HTTPS.
+  - Does one power verb on a list of machines by Redfish. Runs on the host from which the BMCs are reached over HTTPS.
   - Every BMC is read before anything is changed. What was changed is read back.
-author:
-  - openQRM project (@openqrm)
+extends_documentation_fragment:
+  - openqrm.datacenter.power
+  - openqrm.datacenter.power.bmc
 options:
-  verb:
-    description: What to do. V(reset) switches machines on that are off. V(status) only reads.
-    type: str
-    choices: ["on", "off", reset, status, boot_device]
-    required: true
-  endpoints:
-    description: The machines.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the resource.
-        type: str
-        required: true
-      address:
-        description: Host, with port where needed, or https:// URL of the BMC.
-        type: str
-        required: true
-      system:
-        description: Id of the machine in the BMC. It may be left out where the BMC has one machine only.
-        type: str
-      mac:
-        description: MAC address of the machine; not used.
-        type: str
-      device:
-        description: What to boot from next, with O(verb=boot_device).
-        type: str
-        choices: [pxe, disk]
-  username:
-    description: User of the BMCs.
-    type: str
-    default: ""
-  password:
-    description: Password of the BMCs.
-    type: str
-    default: ""
-  credentials:
-    description: Username and password of single machines, by resource.
-    type: dict
-    default: {}
   validate_certs:
     description: Whether the BMCs' certificates are checked.
     type: bool
@@ -64,21 +23,6 @@ options:
   ca_path:
     description: Certificates that are trusted, on the managed host. Leave it out for those of the system.
     type: path
-  timeout_s:
-    description: Seconds until the wanted state must be read back.
-    type: int
-    default: 60
-  request_timeout_s:
-    description: Seconds that a BMC may take for one answer.
-    type: int
-    default: 10
-attributes:
-  check_mode:
-    description: Can run in check mode and return what would change.
-    support: full
-  diff_mode:
-    description: Returns what differs.
-    support: none
 """
 
 EXAMPLES = r"""
@@ -104,7 +48,31 @@ items:
     power:
       description: V(on) or V(off), as read back.
       type: str
+    device:
+      description: Device and mode of the boot override, as read back; with O(verb=boot_device).
+      type: str
     changed:
       description: Whether something was changed.
       type: bool
 """
+
+import ssl
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.openqrm.datacenter.plugins.module_utils.power import arguments, bmc_arguments, carry_out
+from ansible_collections.openqrm.datacenter.plugins.module_utils.redfish import Redfish
+
+
+def main():
+    """Run the module."""
+    trust = {"validate_certs": {"type": "bool", "default": True}, "ca_path": {"type": "path"}}
+    module = AnsibleModule(argument_spec=arguments(**bmc_arguments(), **trust), supports_check_mode=True)
+    try:
+        driver = Redfish(module.params)
+    except (OSError, ssl.SSLError) as error:
+        module.fail_json(msg=f"The certificates in {module.params['ca_path']} cannot be read: {error}")
+    carry_out(module, driver)
+
+
+if __name__ == "__main__":
+    main()

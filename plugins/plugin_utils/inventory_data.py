@@ -8,6 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+try:
+    from openqrm.knownhosts import arguments_of
+except ImportError:
+    arguments_of = None  # the inventory plug-in has said so: whoever has a reader has the library
+
 # Names that mean something else in an inventory.
 RESERVED = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
 UNSAFE = re.compile(r"[^A-Za-z0-9_]")
@@ -91,10 +96,11 @@ def resource_variables(resource, assignment):
     return variables
 
 
-def add_appliances(hosts, appliances, assignments, addresses):
+def add_appliances(hosts, appliances, assignments, addresses, ssh):
     """Add one host per member of each appliance.
 
-    ``assignments``: the assignment by appliance name and member; ``addresses``: the address by resource name.
+    ``assignments``: the assignment by appliance name and member; ``addresses``: the address by resource name;
+    ``ssh``: the arguments of ssh by appliance name and member, where its host key is known.
     """
     hosts.groups.setdefault("openqrm_appliances", [])
     for appliance in appliances:
@@ -104,6 +110,8 @@ def add_appliances(hosts, appliances, assignments, addresses):
             assignment = assignments.get((appliance.name, member))
             address = addresses.get(assignment.resource, "") if assignment else ""
             hosts.hosts[name] = appliance_variables(appliance, member, assignment, address)
+            if (appliance.name, member) in ssh:
+                hosts.hosts[name]["ansible_ssh_common_args"] = ssh[appliance.name, member]
             hosts.join(name, "openqrm_appliances")
             hosts.join_by(name, "state", (appliance.state,))
             hosts.join_by(name, "type", (appliance.requirements.type,))
@@ -202,4 +210,5 @@ def _add_members(hosts, reader, appliances, rows, resources):
     missing = sorted({row.resource for row in rows} - addresses.keys())
     if missing:
         addresses.update((item.name, item.address) for item in reader.resources(missing))
-    add_appliances(hosts, appliances, {(row.appliance, row.member): row for row in rows}, addresses)
+    ssh = arguments_of(reader.host_keys(), appliances, rows)
+    add_appliances(hosts, appliances, {(row.appliance, row.member): row for row in rows}, addresses, ssh)

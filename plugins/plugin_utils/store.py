@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from typing import ClassVar
 
@@ -14,6 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import transform_to_native_types
+from ansible_collections.openqrm.datacenter.plugins.plugin_utils.steps import actor
 
 try:
     from openqrm import desired
@@ -41,7 +41,7 @@ class StoreAction(ActionBase):
         try:
             datacenter = Datacenter.open(load_config(options["config"]))
             try:
-                return result | self.work(datacenter, options)
+                return result | datacenter.store.again(lambda: self.work(datacenter, options))
             finally:
                 datacenter.close()
         except OpenqrmError as error:
@@ -72,20 +72,9 @@ class StoreAction(ActionBase):
         return self._task.get_name() or f"task {self._task.action}"
 
 
-def actor():
-    """Return who acts, for the audit log."""
-    return os.environ.get("OPENQRM_ACTOR") or os.environ.get("SUDO_USER") or os.environ.get("USER") or "unknown"
-
-
 def failure(error):
     """Return a failed result from an error of the library; ``error`` in it is for programs."""
-    parts = {
-        "kind": type(error).__name__,
-        "message": error.message,
-        "remedy": error.remedy,
-        "exit_code": error.exit_code,
-    }
-    return {"failed": True, "msg": str(error), "error": parts}
+    return {"failed": True, "msg": str(error), "error": error.parts()}
 
 
 class StateAction(StoreAction):

@@ -1,14 +1,13 @@
 """Prints the time of the inventory plug-in against one that only calls add_host and set_variable for the same data.
 
-Run: python tests/benchmarks/bench_inventory.py [--resources 10000] [--appliances 1000] [--rounds 5]
-The target is a ratio of 0.6 or less, all groups included.
+Run: PYTHONPATH=. python tests/benchmarks/bench_inventory.py [--resources 10000] [--appliances 1000] [--rounds 5].
+All groups are included.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import statistics
 import sys
 import tempfile
 import time
@@ -24,8 +23,11 @@ init_plugin_loader([str(REPOSITORY / "collection")])
 
 from ansible.inventory.manager import InventoryManager  # noqa: E402
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
-from openqrm.model import Appliance, Image, Kernel, Nic, Resource, Storage, Volume  # noqa: E402
-from openqrm.store import open_store  # noqa: E402
+
+from tests.benchmarks.fleets import fill  # noqa: E402
+from tests.benchmarks.measuring import finish, judge, pairs  # noqa: E402
+
+BAR = 0.6
 
 BASELINE = """
 from ansible.plugins.inventory import BaseInventoryPlugin
@@ -42,40 +44,6 @@ class InventoryModule(BaseInventoryPlugin):
             for key, value in variables.items():
                 inventory.set_variable(name, key, value)
 """
-
-
-def fill(url: str, resources: int, appliances: int) -> None:
-    """Makes a store with so many resources and appliances."""
-    store = open_store(url, create=True)
-    with store.write("benchmark", "benchmark") as writer:
-        writer.save(
-            [
-                Kernel(0, "debian12", "6.1.0", "x86_64", "a" * 64, "b" * 64, "c" * 64),
-                Storage(0, "san1", "directory", "san1", "/srv/openqrm/volumes", "10.78.0.10"),
-                Volume(0, "debian12", "san1"),
-                Image(0, "debian12", "san1", "debian12", "nfs"),
-                *(resource(number) for number in range(resources)),
-                *(Appliance(0, f"service{number}", "debian12", "debian12") for number in range(appliances)),
-            ]
-        )
-    store.close()
-
-
-def resource(number: int) -> Resource:
-    """A resource with what a real one has."""
-    low = f"{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
-    return Resource(
-        0,
-        f"node{number}",
-        cores=8,
-        memory_mib=32768,
-        disk_mib=102400,
-        nics=(Nic(f"52:54:00:{low}", "eth0", "management"), Nic(f"52:54:01:{low}", "eth1", "storage")),
-        tags=frozenset({f"rack:r{number % 100}", "ssd"}),
-        address=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
-        power_driver="redfish",
-        power={"address": f"https://10.99.0.1/{number}", "system": str(number)},
-    )
 
 
 def load(source: Path) -> tuple[float, InventoryManager]:
@@ -95,15 +63,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         ours, baseline = prepare(directory, options.resources, options.appliances)
-        times: dict[Path, list[float]] = {ours: [], baseline: []}
-        for _ in range(options.rounds):
-            for source, taken in times.items():
-                taken.append(load(source)[0])
-    mine, theirs = (statistics.median(times[source]) for source in (ours, baseline))
-    print(f"{options.resources} resources, {options.appliances} appliances, median of {options.rounds}:")
-    print(
-        f"plug-in {mine:.3f} s, add_host and set_variable alone {theirs:.3f} s, ratio {mine / theirs:.2f} (target 0.60)"
-    )
+        found = pairs(options.rounds, lambda: load(ours)[0], lambda: load(baseline)[0])
+    what = f"inventory plug-in with {options.resources} resources and {options.appliances} appliances"
+    finish(judge(f"{what}, add_host and set_variable alone", found, bar=BAR))
 
 
 def prepare(directory: Path, resources: int, appliances: int) -> tuple[Path, Path]:

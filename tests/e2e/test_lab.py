@@ -19,7 +19,7 @@ from openqrm import lab as labs
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 NAMES = ("e2e-lab-a", "e2e-lab-b")
-SERVICES = {"api", "bmc", "dhcp", "http", "libvirtd", "tftp"}
+SERVICES = {"api", "bmc", "dhcp", "http", "ipmi", "libvirtd", "tftp"}
 REMOTE_S = 120
 KILL_POINTS = ("networks", "libvirtd", "machines")
 
@@ -190,6 +190,29 @@ def test_bmc_switches_a_node_of_its_own_lab(two_labs: list[Lab]) -> None:
     assert labs.power(second.directory, "node01", "status") == "off"
     assert wait_for_text(Path(node["console"]), "net0")
     first.redfish(f"{system}/Actions/ComputerSystem.Reset", {"ResetType": "ForceOff"}, "POST", 204)
+    assert labs.power(first.directory, "node01", "status") == "off"
+
+
+def test_ipmi_bmc_switches_a_node_of_its_own_lab(two_labs: list[Lab]) -> None:
+    first, second = two_labs
+    node = labs.read_lab(first.directory)["nodes"][0]
+    login = {
+        "username": "admin",
+        "password": f"{{{{ lookup('ansible.builtin.file', '{first.directory}/bmc/password') }}}}",
+        "cipher_suite": "3",
+    }
+
+    def ipmi(verb: str, **more: str) -> Any:
+        endpoints = [{"name": node["name"], "address": node["ipmi"], **more}]
+        asked = login | {"verb": verb, "endpoints": endpoints}
+        return first.on("lab-boot", "openqrm.datacenter.ipmi_power", asked)["items"][0]
+
+    assert ipmi("boot_device", device="disk")["device"] == "disk continuous"
+    assert ipmi("on")["power"] == "on"
+    assert labs.power(first.directory, "node01", "status") == "on"
+    assert labs.power(second.directory, "node01", "status") == "off"
+    assert ipmi("boot_device", device="pxe")["device"] == "pxe continuous"
+    assert ipmi("off")["power"] == "off"
     assert labs.power(first.directory, "node01", "status") == "off"
 
 

@@ -7,6 +7,7 @@ the machines, the storage server and the boot tree themselves.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -177,6 +178,29 @@ def test_root_fits_the_machine(lab: LabSession, in_place: Service) -> None:
     assert all(f" {address}/24 " in addresses for address in (in_place.after.address, storage_address(in_place.after)))
 
 
+def test_host_key_of_the_service_is_known(lab: LabSession, in_place: Service) -> None:
+    file = f"{ROOT}/etc/ssh/ssh_host_ed25519_key"
+    public = lab.on_storage("ssh-keygen", "-y", "-f", file).strip()
+    assert lab.openqrm("pki", "known-hosts").out.splitlines() == [f"web01,{in_place.after.address} {public}"]
+    assert lab.on_storage("stat", "-c", "%a", file).strip() == "600"
+    key = lab.on_storage("cat", file).splitlines()[1]
+    tree = [path for path in (lab.directory / "boot").rglob("*") if path.is_file()]
+    assert tree and not [path for path in tree if key.encode() in path.read_bytes()]
+
+
+@pytest.mark.usefixtures("in_place")
+def test_nobody_takes_the_identity_of_a_running_machine(lab: LabSession) -> None:
+    before = lab.resource("node01")
+    forged = {"macs": [nic.mac for nic in before.nics], "boot_mac": before.boot_mac, "address": "10.77.0.66"}
+    forged |= {"boot_id": "forged", "cores": 1, "memory_mib": 1}
+    url = f"{lab.center.config.api.url}/node/v1/register"
+    trust = ["--cacert", str(lab.center.config.ca_file)]
+    body = ["--header", "Content-Type: application/json", "--data", json.dumps(forged)]
+    answer = lab.inside("curl", "--silent", *trust, *body, "--write-out", " %{http_code}", url).stdout
+    assert answer.endswith(" 409") and "is alive" in answer, answer
+    assert lab.resource("node01").address == before.address
+
+
 def test_second_start_changes_nothing(lab: LabSession, in_place: Service) -> None:
     before = [lab.boot_tree(), lab.exports()]
     assert "Nothing to do: appliance web01 is active already." in lab.openqrm("appliance", "start", "web01").out
@@ -274,7 +298,7 @@ def test_error_in_the_initramfs_is_told_and_undone(lab: LabSession, broken: str)
     assert "broken-0" not in lab.on_storage("ls", LOCATION).split()
     assert not manifest_of(lab, before).exists()
     now = lab.resource("node01")
-    assert (now.state, now.mode, now.boot_id) == ("idle", "idle", before.boot_id)
+    assert (now.state, now.mode) == ("idle", "idle")
     assert state_of(lab, broken) == "stopped"
     assert "broken-0" not in [row["name"] for row in lab.json("image", "list")]
 

@@ -133,7 +133,7 @@ def test_cache(ansible: Ansible, store: Store, tmp_path: Path) -> None:
     [
         ("config: nowhere.yml\n", {}, "nowhere.yml: No such file or directory"),
         ("kinds: [machine]\n", {}, "machine"),
-        ("", {"OPENQRM_PLAN": "77"}, "plan 77 does not exist"),
+        ("", {"OPENQRM_PLAN": "77"}, "Plan 77 does not exist"),
     ],
 )
 def test_errors_are_told(

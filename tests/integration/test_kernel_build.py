@@ -94,6 +94,24 @@ def contents(initramfs: Path) -> set[str]:
     return set(listing.decode().splitlines())
 
 
+def content(initramfs: Path, name: str) -> str:
+    """Return the text of a file inside an initramfs."""
+    packed = subprocess.run(["zstd", "-dc", initramfs], check=True, capture_output=True).stdout
+    command = ["cpio", "--extract", "--to-stdout", "--quiet", name]
+    return subprocess.run(command, input=packed, check=True, capture_output=True).stdout.decode()
+
+
+def test_console_of_an_idle_node_gives_no_shell(built: dict[str, object]) -> None:
+    """Only a kernel's own arguments, which come later and win, may say otherwise."""
+    initramfs = Path(built["initramfs"]["path"])  # type: ignore[index]
+    assert content(initramfs, "etc/cmdline.d/90-openqrm.conf").split() == ["rd.shell=0", "rd.emergency=reboot"]
+    programs = {path.rpartition("/")[2] for path in contents(initramfs)}
+    assert not programs & {"agetty", "getty", "login", "sulogin", "sshd", "dropbear", "telnetd", "plymouthd"}
+    library = next(path for path in contents(initramfs) if path.endswith("lib/dracut-lib.sh"))
+    # What dracut asks before it gives a shell; by another name this test would be worth nothing.
+    assert "getargbool 1 rd.shell" in content(initramfs, library)
+
+
 def test_artifacts_are_what_a_node_needs(built: dict[str, object]) -> None:
     assert built["changed"] is True
     version = str(built["version"])

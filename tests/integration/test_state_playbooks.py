@@ -117,14 +117,23 @@ def test_info(ansible: Ansible, kind: str, filters: dict[str, Any], names: list[
 
 
 def test_state_of_an_image(ansible: Ansible, tmp_path: Path) -> None:
-    """The image module has no playbook of its own: registered, the same again, removed by name."""
+    """Registered by the module, the same again, shared by its playbook, removed by name."""
     play = tmp_path / "image.yml"
     options = {"name": "mail", "storage": "san1", "volume": "mail", "deployment": "nfs"}
     tasks = [
         {"openqrm.datacenter.image": options, "register": "first"},
         {"openqrm.datacenter.image": {"images": [options]}, "register": "second"},
-        {"openqrm.datacenter.image": {"names": ["mail"], "state": "absent"}, "register": "third"},
-        {"ansible.builtin.assert": {"that": ["first.changed", "not second.changed", "third.changed"]}},
+        {"ansible.builtin.assert": {"that": ["first.changed", "not second.changed"]}},
+    ]
+    play.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    done = ansible.run("ansible-playbook", str(play))
+    assert (done.code, done.errors) == (0, ""), done.output
+    change = ("image_set", {"images": [{"name": "mail", "shared": True}]})
+    assert ansible.playbook(*change, "--check")["changed"]
+    assert [ansible.playbook(*change)["changed"] for _ in range(2)] == [True, False]
+    tasks = [
+        {"openqrm.datacenter.image": {"names": ["mail"], "state": "absent"}, "register": "gone"},
+        {"ansible.builtin.assert": {"that": ["gone.changed", "gone.images[0].name == 'mail'"]}},
     ]
     play.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
     done = ansible.run("ansible-playbook", str(play))

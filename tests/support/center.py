@@ -110,7 +110,7 @@ def make_center(root: Path, url: str = "") -> FakeCenter:
         "cache_dir": str(root / "cache"),
         "inventory": [str(root / "inventory.yml")],
         "boot": {"host": "localhost", "root": str(root / "boot")},
-        "deadlines": {"node_up_s": 20, "node_down_s": 10, "heartbeat_s": 240},
+        "deadlines": {"node_up_s": 20, "node_down_s": 10, "heartbeat_s": 240, "retry_s": 1},
     }
     (root / "openqrm.yml").write_text(yaml.safe_dump(settings))
     config = load_config(str(root / "openqrm.yml"))

@@ -52,9 +52,26 @@ class LabSession:
 
     # Life
 
-    def up(self, nodes: int) -> None:
-        """Builds the lab with blank machines that are off."""
-        self.openqrm("lab", "up", self.name, "--nodes", str(nodes), lab=False)
+    def __enter__(self) -> LabSession:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Removes the lab; where building it failed, after saying what its machines and services said."""
+        if error:
+            print(self.diagnostics())
+        self.down()
+
+    def up(self, nodes: int, *firmware: str) -> None:
+        """Builds the lab with blank machines that are off; `firmware` in turn, by default BIOS and UEFI."""
+        chosen = [word for name in firmware for word in ("--firmware", name)]
+        self.openqrm("lab", "up", self.name, "--nodes", str(nodes), *chosen, lab=False)
+
+    def play_up(self, variables: dict[str, object]) -> None:
+        """Builds the lab by the playbook, with options of the role that the command line does not have."""
+        argv = [str(BIN / "ansible-playbook"), "openqrm.datacenter.lab_up"]
+        argv += ["-e", json.dumps({"lab_name": self.name, **variables})]
+        done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def down(self) -> None:
         """Removes the lab."""
@@ -71,15 +88,19 @@ class LabSession:
         storage = ["--type", "directory", "--host", self.info["storage"]["host"], "--location", LOCATION]
         self.openqrm("storage", "add", STORAGE, *storage, "--address", address)
         self.openqrm("image", "create", IMAGE, "--storage", STORAGE, "--deployment", "nfs", "--recipe", str(RECIPE))
-        self.wait("all machines to be idle", self._all_idle)
+        self.wait("all machines to be idle", self._all_idle, 2 * WAIT_S)
         for node in self.nodes:
             power = [f"address={self.info['bmc_url']}", f"system={node['uuid']}"]
             options = ["--power-driver", "redfish", *(word for pair in power for word in ("--power", pair))]
             self.openqrm("resource", "set", self.resource(node["name"]).name, *options)
 
     def _all_idle(self) -> bool:
+        return self.states() == ["idle"] * len(self.nodes)
+
+    def states(self) -> list[str]:
+        """The states of all resources."""
         with self.center.store.read() as tx:
-            return [row.state for row in tx.resources()] == ["idle"] * len(self.nodes)
+            return [row.state for row in tx.resources()]
 
     # What is known of the lab
 
@@ -150,8 +171,12 @@ class LabSession:
         return json.loads(self.openqrm(*words, "--json").out)
 
     def playbook(self, name: str, variables: dict[str, object]) -> str:
-        """Runs a playbook of the collection as an operator does, with the lab's inventory; returns its output."""
-        argv = [str(BIN / "ansible-playbook"), f"openqrm.datacenter.{name}", "-e", json.dumps(variables)]
+        """Runs a playbook of the collection (or one given by its path) as an operator does, with the lab's inventory.
+
+        Returns its output.
+        """
+        playbook = name if "/" in name else f"openqrm.datacenter.{name}"
+        argv = [str(BIN / "ansible-playbook"), playbook, "-e", json.dumps(variables)]
         argv += ["-i", str(self.directory / "inventory")]
         settings = os.environ | {"OPENQRM_CONFIG": str(self.directory / "openqrm.yml")}
         done = subprocess.run(argv, cwd=REPOSITORY, env=settings, capture_output=True, text=True, check=False)

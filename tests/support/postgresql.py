@@ -15,7 +15,7 @@ from pathlib import Path
 
 INSTALLATIONS = Path("/usr/lib/postgresql")
 OWNER = "postgres"
-OPTIONS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=200"
+OPTIONS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=200"
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,15 @@ class Server:
     binaries: Path
     socket: Path
     numbers: Iterator[int]
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Ends the server as a crash does, or by `fast`: transactions are rolled back, connections cut."""
+        _run(self.socket, [*_control(self.binaries, self.socket), "-m", mode, "stop"])
+
+    def start(self) -> None:
+        """Starts the server; returns when it takes connections."""
+        options = f"{OPTIONS} -k {self.socket}"
+        _run(self.socket, [*_control(self.binaries, self.socket), "-l", self.socket / "log", "-o", options, "start"])
 
     def create_database(self) -> str:
         """The SQLAlchemy URL of a new, empty database."""
@@ -44,14 +53,18 @@ def running_server() -> Iterator[Server]:
             shutil.chown(directory, OWNER)
         data = directory / "data"
         _run(directory, [binaries / "initdb", "-D", data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync"])
-        control = [binaries / "pg_ctl", "-D", data, "-w"]
-        _run(directory, [*control, "-l", directory / "log", "-o", f"{OPTIONS} -k {directory}", "start"])
+        server = Server(binaries, directory, count(1))
+        server.start()
         try:
-            yield Server(binaries, directory, count(1))
+            yield server
         finally:
-            _run(directory, [*control, "-m", "immediate", "stop"])
+            server.stop()
     finally:
         shutil.rmtree(directory)
+
+
+def _control(binaries: Path, directory: Path) -> list[Path | str]:
+    return [binaries / "pg_ctl", "-D", directory / "data", "-w"]
 
 
 def _binaries() -> Path:

@@ -13,6 +13,7 @@ from openqrm.config import Config, Network, Networks
 from openqrm.errors import ConflictError, NotFoundError
 from openqrm.model import Appliance, Event, Image, Kernel, Nic, Resource, Storage, Volume
 from openqrm.nodeapi.bodies import Hardware, Heartbeat, NodeEvent, OrderResult
+from openqrm.registration import UnauthorizedError, authenticate, token_sha256
 from openqrm.store import Store, open_store
 
 MAC = "52:54:00:12:34:56"
@@ -64,6 +65,13 @@ def resource(store: Store, name: str = NAME) -> Resource:
     """The resource as stored."""
     with store.read() as reader:
         return reader.resource(name)
+
+
+def boot_again(store: Store, boot_id: str = "boot-2", **changes: Any) -> nodes.Registration:
+    """The registration after a boot that the controller caused."""
+    with store.write("test", "reset") as writer:
+        writer.expect_boot([NAME])
+    return nodes.register(store, CONFIG, hardware(boot_id=boot_id, **changes))
 
 
 def events(store: Store, *severities: str) -> list[Event]:
@@ -118,7 +126,7 @@ def test_boot_nic_is_first_and_second_gets_an_address_of_the_storage_network(sto
 
 def test_storage_address_stays_with_its_machine_and_is_not_given_twice(store: Store) -> None:
     nodes.register(store, CONFIG, hardware())
-    nodes.register(store, CONFIG, hardware(boot_id="boot-2"))
+    boot_again(store)
     other = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
     name = nodes.register(store, CONFIG, hardware(macs=other, boot_mac=other[0])).resource
     assert resource(store).nics[1].address == "10.78.0.100/24"
@@ -148,11 +156,11 @@ def test_macs_of_two_resources_are_a_conflict(store: Store) -> None:
 
 def test_token_works_until_the_next_registration_and_is_stored_as_a_digest(store: Store, tmp_path: Path) -> None:
     first = nodes.register(store, CONFIG, hardware()).token
-    second = nodes.register(store, CONFIG, hardware()).token
+    second = boot_again(store).token
     with store.read() as reader:
-        assert nodes.authenticate(reader, nodes.token_sha256(second)).name == NAME
-        with pytest.raises(nodes.UnauthorizedError):
-            nodes.authenticate(reader, nodes.token_sha256(first))
+        assert authenticate(reader, token_sha256(second)).name == NAME
+        with pytest.raises(UnauthorizedError):
+            authenticate(reader, token_sha256(first))
     store.close()
     assert all(second.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
@@ -161,7 +169,7 @@ def test_token_works_until_the_next_registration_and_is_stored_as_a_digest(store
 def test_free_machine_that_reports_idle_is_idle(store: Store, states: tuple[str, ...]) -> None:
     nodes.register(store, CONFIG, hardware())
     set_states(store, *states)
-    assert nodes.register(store, CONFIG, hardware(boot_id="boot-2")).state == "idle"
+    assert boot_again(store).state == "idle"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +178,7 @@ def test_free_machine_that_reports_idle_is_idle(store: Store, states: tuple[str,
 def test_state_of_a_plan_or_a_person_is_left_alone(store: Store, states: tuple[str, ...]) -> None:
     nodes.register(store, CONFIG, hardware())
     set_states(store, *states)
-    assert nodes.register(store, CONFIG, hardware(boot_id="boot-2")).state == states[-1]
+    assert boot_again(store).state == states[-1]
     assert (resource(store).mode, resource(store).boot_id) == ("idle", "boot-2")
     assert not events(store, "error")
 
@@ -180,32 +188,32 @@ def test_machine_with_an_assignment_does_not_become_idle(store: Store, state: st
     nodes.register(store, CONFIG, hardware())
     assign(store)
     set_states(store, state)
-    assert nodes.register(store, CONFIG, hardware(boot_id="boot-2")).state == state
+    assert boot_again(store).state == state
 
 
 def test_active_machine_that_comes_up_idle_is_an_error_event(store: Store) -> None:
     token = nodes.register(store, CONFIG, hardware()).token
     assign(store)
     set_states(store, "reserved", "starting", "active")
-    assert nodes.register(store, CONFIG, hardware(boot_id="boot-2")).state == "active"
-    token = nodes.register(store, CONFIG, hardware(boot_id="boot-2")).token
-    nodes.heartbeats(store, [(nodes.token_sha256(token), heartbeat(boot_id="boot-2"))])
+    assert boot_again(store).state == "active"
+    token = boot_again(store).token
+    nodes.heartbeats(store, [(token_sha256(token), heartbeat(boot_id="boot-2"))])
     assert [event.message for event in events(store, "error")] == [
         "Service lost: the machine runs idle, but should run web[0]."
     ]
 
 
 def test_registration_after_a_new_boot_forgets_what_the_old_one_reported(store: Store) -> None:
-    token = nodes.token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     nodes.heartbeats(store, [(token, heartbeat(manifest="b" * 64, epoch=3, stage="up"))])
-    nodes.register(store, CONFIG, hardware())
+    boot_again(store, "boot-1")
     assert resource(store).reported_epoch == 3
-    nodes.register(store, CONFIG, hardware(boot_id="boot-2"))
+    boot_again(store)
     assert (resource(store).reported_epoch, resource(store).manifest, resource(store).stage) == (0, "", "")
 
 
 def test_heartbeats_are_recorded_and_unknown_tokens_named(store: Store) -> None:
-    token = nodes.token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     epoch = assign(store)
     body = heartbeat(mode="deployed", stage="init", epoch=epoch, manifest="b" * 64)
     assert nodes.heartbeats(store, [(token, body), ("0" * 64, body)]) == [NAME, None]
@@ -216,7 +224,7 @@ def test_heartbeats_are_recorded_and_unknown_tokens_named(store: Store) -> None:
 
 @pytest.mark.parametrize("mode", ["idle", "deployed"])
 def test_machine_that_is_heard_of_again_leaves_unknown(store: Store, mode: str) -> None:
-    token = nodes.token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     epoch = assign(store) if mode == "deployed" else 0
     set_states(store, "unknown")
     nodes.heartbeats(store, [(token, heartbeat(mode=mode, epoch=epoch))])
@@ -225,7 +233,7 @@ def test_machine_that_is_heard_of_again_leaves_unknown(store: Store, mode: str) 
 
 @pytest.mark.parametrize("assigned", [True, False])
 def test_zombie_is_one_event_and_no_change_of_state(store: Store, assigned: bool) -> None:
-    token = nodes.token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     epoch = assign(store) if assigned else 0
     set_states(store, "unknown")
     for _ in range(3):
@@ -242,7 +250,7 @@ def give(store: Store, order: str = "assign") -> int:
 
 
 def test_order_is_offered_until_it_is_accepted(store: Store) -> None:
-    token = nodes.token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     number = give(store)
     with store.read() as reader:
         assert nodes.next_order(reader, token)[1] == nodes.pending_orders(reader)[NAME]
@@ -253,7 +261,7 @@ def test_order_is_offered_until_it_is_accepted(store: Store) -> None:
 
 
 def test_order_result_is_recorded_once(store: Store) -> None:
-    token = nodes.token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     number = give(store)
     for result in ("accepted", "failed", "failed", "done"):
         nodes.order_result(store, token, number, OrderResult(result=result, message="no disk"))
@@ -267,11 +275,11 @@ def test_order_of_another_machine_does_not_exist(store: Store) -> None:
     other = nodes.register(store, CONFIG, hardware(macs=["52:54:00:00:00:01"], boot_mac="52:54:00:00:00:01"))
     number = give(store)
     with pytest.raises(NotFoundError):
-        nodes.order_result(store, nodes.token_sha256(other.token), number, OrderResult(result="done"))
+        nodes.order_result(store, token_sha256(other.token), number, OrderResult(result="done"))
 
 
 def test_event_is_about_its_machine(store: Store) -> None:
-    token = nodes.token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     body = NodeEvent(severity="error", step="mount_root", message="no\nserver \x1b[31m", epoch=3)
     assert nodes.event(store, token, body) == NAME
     found = events(store, "error")[0]
@@ -280,9 +288,9 @@ def test_event_is_about_its_machine(store: Store) -> None:
 
 
 def test_no_report_without_a_token(store: Store) -> None:
-    with pytest.raises(nodes.UnauthorizedError):
+    with pytest.raises(UnauthorizedError):
         nodes.event(store, "0" * 64, NodeEvent(severity="info", message="x"))
-    with pytest.raises(nodes.UnauthorizedError):
+    with pytest.raises(UnauthorizedError):
         nodes.order_result(store, "0" * 64, 1, OrderResult(result="done"))
 
 
@@ -296,6 +304,6 @@ def test_a_machine_that_falls_silent_is_unknown_until_it_is_heard_of_again(store
     with store.read() as tx:
         assert tx.resource(NAME).state == "unknown"
         assert [event.message for event in tx.events(severities=["error"])] == ["No heartbeat for 240 s."]
-    nodes.heartbeats(store, [(nodes.token_sha256(token), heartbeat())])
+    nodes.heartbeats(store, [(token_sha256(token), heartbeat())])
     with store.read() as tx:
         assert tx.resource(NAME).state == "idle"

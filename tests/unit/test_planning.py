@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from openqrm.model import Operation, Resource
 from openqrm.planning import changes, nodes, owner
@@ -83,7 +87,30 @@ def test_the_owner_is_this_process_until_it_ends() -> None:
     assert owner.lives(me)
     assert not owner.lives(f"{host}:{pid}:{int(started) + 1}")
     assert not owner.lives("")
-    assert owner.lives(f"elsewhere:{pid}:{started}")
+
+
+def test_a_process_that_was_killed_but_not_waited_for_has_ended() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        killed = owner.owner_of(process.pid)
+        assert owner.lives(killed)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not owner.lives(killed)
+
+
+def test_an_owner_on_another_host_lives_for_its_lease() -> None:
+    elsewhere = f"elsewhere:{os.getpid()}:1"
+    heard = datetime.now(UTC) - timedelta(seconds=60)
+    assert owner.lives(elsewhere, heard=heard, lease_s=90)
+    assert not owner.lives(elsewhere, heard=heard, lease_s=30)
+    assert not owner.lives(elsewhere, heard=None, lease_s=90)
+
+
+def test_ours_is_this_process_and_those_that_it_descends_from() -> None:
+    assert owner.is_ours(owner.owner_of())
+    assert owner.is_ours(owner.owner_of(os.getppid()))
+    assert not owner.is_ours(owner.owner_of(1))
+    assert not owner.is_ours("")
 
 
 def test_the_description_names_hosts_items_and_digests_but_no_content() -> None:

@@ -3,7 +3,7 @@
 # What a node does between its kernel and the init of an appliance. Ends when a root is mounted and ready, never else.
 set -u
 OQ_LIBRARY=/usr/lib/openqrm
-for file in common api manifest network hardware root idle; do
+for file in common api manifest network hardware root layers secrets kexec idle; do
     # shellcheck source=/dev/null
     . "$OQ_LIBRARY/$file.sh"
 done
@@ -47,9 +47,13 @@ oq_step() {
 # Everything from the manifest to a root that is ready. Nothing in it needs the manager, only the boot tree and the storage.
 oq_take_over() {
     oq_screen "taking over appliance $OQM_APPLIANCE, member $OQM_MEMBER"
+    oq_prefetch_secrets
     if oq_step networks oq_networks && oq_step root_hook oq_fetch_hook && oq_step mount_root oq_mount_root &&
+        oq_step private oq_private &&
         oq_step modules oq_modules && oq_step fstab oq_fstab && oq_step system_files oq_system_files &&
-        oq_step keep_network oq_keep_network && oq_step shutdown oq_shutdown && oq_step agent oq_install_agent; then
+        oq_step secrets oq_secrets &&
+        oq_step keep_network oq_keep_network && oq_step shutdown oq_shutdown && oq_step boot_services oq_boot_services &&
+        oq_step agent oq_install_agent; then
         return 0
     fi
     oq_unmount_root > /dev/null 2>&1
@@ -68,6 +72,7 @@ oq_boot_assigned() {
             OQ_ANSWER=$OQ/answer.register
             [ -s "$OQ/hardware.json" ] || oq_hardware
             oq_register deployed
+            : > "$OQ/registration.over"
         ) > /dev/null 2>&1 < /dev/null &
         OQ_REGISTERING=$!
     fi
@@ -85,8 +90,12 @@ oq_announce() {
     [ -s "$OQ/token" ] || sleep 1
     [ -z "${OQ_REGISTERING:-}" ] || kill "$OQ_REGISTERING" 2> /dev/null
     if [ -s "$OQ/token" ]; then
+        (
+            OQ_ANSWER=$OQ/answer.order
+            [ -z "${OQO_ID:-}" ] || oq_answer_order 'done' || oq_say "no answer to order $OQO_ID: $(oq_call_problem)"
+        ) &
         oq_heartbeat deployed init 3 || oq_say "no heartbeat: $(oq_call_problem)"
-        [ -z "${OQO_ID:-}" ] || oq_answer_order 'done' || oq_say "no answer to order $OQO_ID: $(oq_call_problem)"
+        wait $!
     fi
     oq_say "starting init of $OQM_APPLIANCE, member $OQM_MEMBER, epoch $OQM_EPOCH"
 }

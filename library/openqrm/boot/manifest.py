@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Resource, Storage
+from openqrm.roots import PRIVATE, is_shared, root_settings
 from openqrm.types import TypeInfo
 
 HEARTBEAT_S = 10
@@ -25,7 +26,8 @@ def encode(manifest: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True)
 class Root:
-    """What a member boots: its image, where that image's volume is, and the deployment type with its hook's digest."""
+    """A volume that a member mounts, and where it is: its image, whose `volume` it is, and the deployment type with
+    its hook's digest."""
 
     image: Image
     storage: Storage
@@ -33,9 +35,13 @@ class Root:
     deployment: TypeInfo
     hook: str
 
+    def parameters(self, words: Mapping[str, str]) -> dict[str, str]:
+        """What the deployment's hook is told, with the placeholders filled in."""
+        return {key: value.format_map(words) for key, value in sorted(self.deployment.manifest.items())}
 
-def idle_manifest(kernel: Kernel, agent: str) -> dict[str, object]:
-    """The manifest of every node without an assignment; `agent` is the agent's digest."""
+
+def idle_manifest(kernel: Kernel, agent: str, arguments: str) -> dict[str, object]:
+    """The manifest of every node without an assignment: the agent's digest, the kernel's arguments but `BOOTIF`."""
     return {
         "version": 1,
         "mode": "idle",
@@ -45,6 +51,7 @@ def idle_manifest(kernel: Kernel, agent: str) -> dict[str, object]:
             "vmlinuz": kernel.vmlinuz,
             "initramfs": kernel.initramfs,
             "modules": kernel.modules,
+            "arguments": arguments,
         },
         "agent": {"digest": agent, "interval_s": HEARTBEAT_S},
     }
@@ -56,11 +63,20 @@ def hostname(appliance: Appliance, member: int) -> str:
 
 
 def assigned_manifest(
-    resource: Resource, kernel: Kernel, agent: str, appliance: Appliance, assignment: Assignment, root: Root
+    resource: Resource,
+    kernel: Kernel,
+    arguments: str,
+    agent: str,
+    appliance: Appliance,
+    assignment: Assignment,
+    root: Root,
+    private: Root | None = None,
+    services: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
-    """The manifest of a node that takes over a member of an appliance."""
+    """The manifest of a node that takes over a member of an appliance. `private`: where its private directories are;
+    `services`: its boot services, name -> digest."""
     words = placeholders(resource, root, appliance.name, assignment.member)
-    return idle_manifest(kernel, agent) | {
+    manifest: dict[str, object] = idle_manifest(kernel, agent, arguments) | {
         "mode": "assigned",
         "resource": resource.name,
         "appliance": appliance.name,
@@ -70,7 +86,7 @@ def assigned_manifest(
         "deployment": {
             "method": root.deployment.name,
             "hook": root.hook,
-            "parameters": {key: value.format_map(words) for key, value in sorted(root.deployment.manifest.items())},
+            "parameters": root.parameters(words),
         },
         "root_mode": appliance.root_mode,
         "networks": [
@@ -78,8 +94,24 @@ def assigned_manifest(
         ],
         "fstab": _lines(appliance.parameters.get("fstab")),
         "hosts": _lines(appliance.parameters.get("hosts")),
-        "boot_services": [],
+        "boot_services": [{"name": name, "digest": digest} for name, digest in sorted((services or {}).items())],
     }
+    return manifest | _shared_root(resource, appliance, assignment.member, private)
+
+
+def _shared_root(resource: Resource, appliance: Appliance, member: int, private: Root | None) -> dict[str, object]:
+    """What a root mode that shares the image adds; nothing for read-write."""
+    if not is_shared(appliance.root_mode):
+        return {}
+    settings = root_settings(f"Appliance {appliance.name}", appliance.root_mode, appliance.parameters)
+    added: dict[str, object] = {"overlay": {"size_mib": settings.overlay_size_mib}}
+    if appliance.root_mode == PRIVATE and private:
+        added["private"] = {
+            "parameters": private.parameters(placeholders(resource, private, appliance.name, member)),
+            "directories": list(settings.directories),
+            "excludes": list(settings.excludes),
+        }
+    return added
 
 
 def storage_nic(resource: Resource) -> Nic | None:

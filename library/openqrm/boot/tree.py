@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import jinja2
 
+from openqrm.boot.arguments import arguments
 from openqrm.boot.manifest import encode, idle_manifest, sha256
 from openqrm.config import Config
 from openqrm.model import Kernel
@@ -61,41 +62,57 @@ def blob_entry(config: Config, digest: str, text: str) -> Entry:
 
 
 def variables(config: Config, kernel: Kernel) -> dict[str, object]:
-    """What the iPXE templates are rendered with."""
+    """What the templates of boot entries are rendered with."""
     return {
         "boot_url": config.boot.url,
-        "boot_tls_url": config.boot.tls_url,
-        "api_url": config.api.url,
         "kernel": {
             "name": kernel.name,
             "version": kernel.version,
             "vmlinuz": kernel.vmlinuz,
             "initramfs": kernel.initramfs,
         },
-        "kernel_args": str(kernel.parameters.get("kernel_args", "")),
+        "arguments": arguments(config, kernel),
     }
 
 
-def default_entries(config: Config, kernel: Kernel) -> list[Entry]:
-    """What nodes without an assignment read: entry script, default kernel's entry, idle manifest, agent."""
+def boot_entries(config: Config, mac: str, kernel: Kernel) -> list[Entry]:
+    """The boot entry of one node, or (`mac` empty) the default one, in the form of each boot loader."""
+    words = variables(config, kernel)
+    names = entry_names(mac)
+    return [entry(config, names[template], render(template, words)) for template in sorted(names)]
+
+
+def entry_names(mac: str) -> dict[str, str]:
+    """Template -> name of the boot entry that it makes for a node; for `mac` empty of the default one."""
+    name = file_name(mac)
+    return {
+        "ipxe/node.ipxe.j2": f"nodes/{name}.ipxe" if mac else "default.ipxe",
+        "grub/node.grub.j2": f"nodes/{name or 'default'}.grub",
+        "pxelinux/node.pxelinux.j2": f"ipxe/pxelinux.cfg/{f'01-{name}' if mac else 'default'}",
+    }
+
+
+def default_entries(config: Config, kernel: Kernel, hooks: Sequence[Path] = ()) -> list[Entry]:
+    """What nodes without an assignment read: entry scripts, default kernel's entry, idle manifest, agent, and the
+    deployments' hooks, which they fetch while they are idle."""
     digest, text = agent_blob()
     words = variables(config, kernel)
+    blobs = sorted(blob(path) for path in hooks)
+    manifest = idle_manifest(kernel, digest, arguments(config, kernel)) | {"prefetch": [name for name, _ in blobs]}
     return [
-        blob_entry(config, digest, text),
-        entry(config, "manifests/default.json", encode(idle_manifest(kernel, digest))),
-        entry(config, "default.ipxe", render("ipxe/default.ipxe.j2", words)),
+        *(blob_entry(config, *small) for small in [(digest, text), *blobs]),
+        entry(config, "manifests/default.json", encode(manifest)),
+        *boot_entries(config, "", kernel),
         entry(config, "boot.ipxe", render("ipxe/boot.ipxe.j2", words)),
+        entry(config, "grub/grub.cfg", render("grub/grub.cfg.j2", words)),
     ]
 
 
 def node_entries(config: Config, mac: str, kernel: Kernel, manifest: str) -> list[Entry]:
     """What one assigned node reads. The manifest comes first: a node that sees its entry finds its manifest."""
-    return [
-        entry(config, f"manifests/{file_name(mac)}.json", manifest),
-        entry(config, f"nodes/{file_name(mac)}.ipxe", render("ipxe/node.ipxe.j2", variables(config, kernel))),
-    ]
+    return [entry(config, f"manifests/{file_name(mac)}.json", manifest), *boot_entries(config, mac, kernel)]
 
 
 def node_names(mac: str) -> list[str]:
     """The files whose removal makes a node read the defaults again."""
-    return [f"nodes/{file_name(mac)}.ipxe", f"manifests/{file_name(mac)}.json"]
+    return [*sorted(entry_names(mac).values()), f"manifests/{file_name(mac)}.json"]

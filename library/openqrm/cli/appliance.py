@@ -12,8 +12,12 @@ from openqrm.cli.output import print_details, print_json, print_table, size, tex
 from openqrm.cli.parameters import Name, given, list_option, listed, names_argument, pairs_option, yes_option
 from openqrm.cli.selection import Selector, appliance_selector
 from openqrm.cli.session import Session, with_session
+from openqrm.roots import ROOT_MODES
 
 REQUIREMENTS = ("cores", "memory_mib", "nics", "disk_mib", "type", "arch", "tags", "anti_affinity", "resource")
+# Parameters of an appliance with an option of their own.
+ROOT_SETTINGS = ("overlay_size_mib", "private_directories", "private_excludes")
+GROUPED = (*REQUIREMENTS, *ROOT_SETTINGS, "parameters")
 OPTIONS = (
     click.option("--image", type=Name("image"), help="Its root file system."),
     click.option("--kernel", type=Name("kernel"), help="Its kernel. Default: the default kernel."),
@@ -21,7 +25,10 @@ OPTIONS = (
     click.option(
         "--clone/--no-clone", default=None, help="Run from a clone of the image (default), or from the image."
     ),
-    click.option("--root-mode", metavar="MODE", help="How the root is mounted, as `read-write`."),
+    click.option("--root-mode", type=click.Choice(ROOT_MODES), help="How members have their root."),
+    click.option("--overlay-size-mib", type=int, help="Modes overlay, private: bound of changes in memory."),
+    list_option("--private", "private_directories", metavar="DIR", help="Mode private: each member has its own."),
+    list_option("--private-exclude", "private_excludes", metavar="PATH", help="Mode private: stays that of the image."),
     click.option("--cores", type=int, help="Needs at least so many CPU cores."),
     click.option("--memory-mib", type=int, help="Needs at least so much memory."),
     click.option("--nics", type=int, help="Needs at least so many NICs."),
@@ -46,8 +53,11 @@ def fields_of_appliance(function: Any) -> Any:
 def entry_of(name: str, fields: dict[str, Any]) -> dict[str, object]:
     """The entry for the playbook: what the appliance needs is one mapping in it."""
     requirements = given({key: fields[key] for key in REQUIREMENTS})
-    others = given({key: value for key, value in fields.items() if key not in REQUIREMENTS})
-    return {"name": name, **others, **({"requirements": requirements} if requirements else {})}
+    settings = given({key: fields[key] for key in ROOT_SETTINGS})
+    others = given({key: value for key, value in fields.items() if key not in GROUPED})
+    parameters = settings | (fields["parameters"] or {})
+    grouped = given({"requirements": requirements or None, "parameters": parameters or None})
+    return {"name": name, **others, **grouped}
 
 
 @click.group(cls=Group)
@@ -156,14 +166,17 @@ def set_(session: Session, names: tuple[str, ...], **fields: Any) -> None:
 
 @appliance.command()
 @names_argument("appliance")
+@click.option("--destroy-data", is_flag=True, help="Remove the private directories of its members, too.")
 @yes_option
 @changes_something
 @with_session
-def remove(session: Session, names: tuple[str, ...], yes: bool) -> None:
-    """Remove appliances. One that runs is not removed."""
+def remove(session: Session, names: tuple[str, ...], destroy_data: bool, yes: bool) -> None:
+    """Remove appliances. One that runs is not removed; private directories of its members are kept."""
     session.require("appliance", names)
-    session.confirm(f"Remove appliance {listed(names)}?", yes=yes)
-    session.change("appliance_remove", {"appliances": list(names)}, f"removed appliance {listed(names)}")
+    extra = " with the private data of their members" if destroy_data else ""
+    session.confirm(f"Remove appliance {listed(names)}{extra}?", yes=yes)
+    arguments = {"appliances": list(names), **({"destroy_data": True} if destroy_data else {})}
+    session.carry_out("appliance_remove", arguments, f"removed appliance {listed(names)}")
 
 
 def _boot_option(function: Any) -> Any:
@@ -182,7 +195,7 @@ def _boot_option(function: Any) -> Any:
 @with_session
 def start(session: Session, selector: Selector, boot: str | None, to: str | None) -> None:
     """Start appliances: choose machines, clone, authorize, boot, wait until they run."""
-    names = _selected(session, selector)
+    names = _selected(session, selector, to)
     arguments = {"appliances": names, **given({"boot": boot, "to": to})}
     session.carry_out("start", arguments, f"started {listed(names)}", playbook="appliance_start")
 
@@ -218,12 +231,14 @@ def restart(session: Session, selector: Selector, boot: str | None) -> None:
 @with_session
 def move(session: Session, selector: Selector, to: str | None, boot: str | None) -> None:
     """Move running appliances to other machines."""
-    names = _selected(session, selector)
+    names = _selected(session, selector, to)
     arguments = {"appliances": names, **given({"to": to, "boot": boot})}
     session.carry_out("move", arguments, f"moved {listed(names)}", playbook="appliance_move")
 
 
-def _selected(session: Session, selector: Selector) -> list[str]:
-    """The names that the selector chooses; all must exist, and there must be one."""
+def _selected(session: Session, selector: Selector, to: str | None = None) -> list[str]:
+    """The names that the selector chooses; all must exist, and there must be one. So must the machine `to`."""
+    if to:
+        session.require("resource", [to])
     with session.read() as reader:
         return selector.chosen_names(reader)

@@ -13,7 +13,7 @@ from openqrm.cli.framework import Group
 from openqrm.cli.output import print_json, print_lines
 from openqrm.cli.parameters import Name, list_option
 from openqrm.cli.session import Session, with_session
-from openqrm.errors import InvalidValueError
+from openqrm.errors import InvalidValueError, NotFoundError
 
 if TYPE_CHECKING:
     from openqrm.model import Event
@@ -48,7 +48,10 @@ def list_(
     last = 0
     while True:
         with session.read() as reader:
-            found = reader.events(severities, kind, resource or appliance or "", last, limit)
+            name = resource or appliance or ""
+            found = reader.events(severities, kind, name, last, limit)
+            if kind and not (last or found or reader.named(kind, [name])):
+                raise NotFoundError(kind, name, reader.names(kind))
         _print(session, found, follow)
         last = found[-1].id if found else last
         if not follow:

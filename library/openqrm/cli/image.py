@@ -9,7 +9,7 @@ import click
 
 from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_details, print_json, print_table
-from openqrm.cli.parameters import Name, given, listed, names_argument, pairs_option, type_names, yes_option
+from openqrm.cli.parameters import Name, TypeName, given, listed, names_argument, pairs_option, yes_option
 from openqrm.cli.session import Session, with_session
 from openqrm.errors import InvalidValueError
 
@@ -25,7 +25,7 @@ def image() -> None:
 @click.option(
     "--deployment",
     required=True,
-    type=type_names("deployment"),
+    type=TypeName("deployment"),
     metavar="TYPE",
     help="How nodes get it as their root, as `nfs`.",
 )
@@ -129,6 +129,18 @@ def show(session: Session, name: str) -> None:
             ("Parameters", item.parameters),
         ]
     )
+
+
+@image.command("set")
+@names_argument("image")
+@click.option("--shared/--no-shared", default=None, help="Whether several members may run from it at once.")
+@pairs_option("--parameter", "parameters", help="Free parameter; `KEY=` takes it away.")
+@changes_something
+@with_session
+def set_(session: Session, names: tuple[str, ...], **fields: Any) -> None:
+    """Change images."""
+    session.require("image", names)
+    session.run_entry("image", *({"name": name, **given(fields)} for name in names), playbook="image_set")
 
 
 @image.command()

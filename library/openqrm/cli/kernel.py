@@ -32,11 +32,18 @@ def kernel() -> None:
     help="Take it from a directory with boot/vmlinuz-VERSION and lib/modules/VERSION.",
 )
 @click.option("--version", metavar="VERSION", help="Which one, where the directory has several.")
+@click.option("--args", "kernel_args", metavar="ARGS", help="Further arguments of its command line, as one word.")
 @click.option("--default", is_flag=True, help="Make it the default kernel.")
 @changes_something
 @with_session
 def add(
-    session: Session, name: str, package: str | None, directory: Path | None, version: str | None, default: bool
+    session: Session,
+    name: str,
+    package: str | None,
+    directory: Path | None,
+    version: str | None,
+    kernel_args: str | None,
+    default: bool,
 ) -> None:
     """Add a kernel: of the running system, of a Debian package, or of a directory."""
     if package and directory:
@@ -49,6 +56,7 @@ def add(
             "package": package,
             "version": version,
             "directory": str(directory) if directory else None,
+            "kernel_args": kernel_args,
             "default": True if default else None,
         }
     )

@@ -16,6 +16,7 @@ from openqrm.cli.session import Session, with_session
 from openqrm.errors import ApplyError
 
 DEFAULT = "demo"
+FIRMWARE = ("bios", "pxelinux", "uefi", "uefi-http", "secure-boot")
 
 
 class LabName(ParamType):
@@ -44,7 +45,7 @@ def lab() -> None:
 @lab.command()
 @lab_argument
 @click.option("--nodes", type=click.IntRange(0, 199), help="Number of blank machines.")
-@list_option("--firmware", type=click.Choice(["bios", "uefi"]), help="Firmware of the machines, in turn.")
+@list_option("--firmware", type=click.Choice(FIRMWARE), help="Firmware of the machines, in turn.")
 @click.option("--memory-mib", type=click.IntRange(512), help="Memory of each.")
 @click.option("--power-on", is_flag=True, default=None, help="Power them on at once.")
 @changes_something
@@ -58,7 +59,7 @@ def up(
     power_on: bool | None,
 ) -> None:
     """Build a lab, or bring one up again."""
-    name = name or session.lab or DEFAULT
+    name = _named(session, name)
     variables = {
         "lab_nodes": nodes,
         "lab_node_firmware": firmware,
@@ -76,10 +77,15 @@ def up(
 @with_session
 def down(session: Session, name: str | None, yes: bool) -> None:
     """Remove a lab: its machines, networks, processes and files."""
-    name = name or session.lab or DEFAULT
+    name = _named(session, name)
     labs.lab_dir(name)
     session.confirm(f"Remove lab {name} with all its data?", yes=yes)
     _run(session, "lab_down", name, {}, f"Lab {name} is gone.")
+
+
+def _named(session: Session, name: str | None) -> str:
+    """The lab that is meant: the one given (an empty name is refused later), else the session's, else the demo."""
+    return name if name is not None else session.lab or DEFAULT
 
 
 def _run(session: Session, playbook: str, name: str, variables: dict[str, object], done: str) -> None:
@@ -117,7 +123,7 @@ def list_(session: Session) -> None:
 @with_session
 def status(session: Session, name: str | None) -> None:
     """Show a lab's machines and services."""
-    found = labs.lab_status(labs.lab_dir(name or session.lab or DEFAULT))
+    found = labs.lab_status(labs.lab_dir(_named(session, name)))
     if session.json:
         print_json(found)
         return
@@ -207,4 +213,4 @@ def demo(session: Session, name: str | None, chosen: str | None, nodes: int, kee
     """
     from openqrm.cli.demo import run_demo
 
-    run_demo(session, name or chosen or session.lab or DEFAULT, nodes=nodes, keep=keep)
+    run_demo(session, _named(session, name if name is not None else chosen), nodes=nodes, keep=keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ from openqrm.errors import OpenqrmError
 
 INTERRUPTED = 130
 BUG = 70
+# Objects made until Python looks for garbage: a command that reads a fleet makes many and drops few, and ends soon.
+COLLECT_AFTER = 200_000
 
 COMMANDS = {
     "appliance": ("openqrm.cli.appliance", "Services: a kernel, an image and what they need of a machine."),
@@ -28,7 +31,8 @@ COMMANDS = {
     "event": ("openqrm.cli.event", "What happened."),
     "plugin": ("openqrm.cli.plugin", "Plug-ins with hooks: list, enable, disable, create."),
     "lab": ("openqrm.cli.lab", "A data centre in a box, on this machine."),
-    "serve": ("openqrm.cli.serve", "Run the API that nodes report to."),
+    "serve": ("openqrm.cli.serve", "Run the APIs that nodes and operators call."),
+    "token": ("openqrm.cli.token", "Tokens of operators for the API: create, list, revoke."),
     "db": ("openqrm.cli.db", "The store's schema: current, upgrade."),
     "pki": ("openqrm.cli.pki", "The data centre's certificate authority."),
     "completion": ("openqrm.cli.completion", "Print a shell completion script."),
@@ -51,6 +55,7 @@ class Root(LazyGroup):
         **extra: Any,
     ) -> Any:
         """Runs a command line. With `standalone_mode` (the default) it exits with the documented code."""
+        gc.set_threshold(COLLECT_AFTER)
         words = list(sys.argv[1:] if args is None else args)
         if not standalone_mode:
             return super().main(words, prog_name, complete_var, False, **extra)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from openqrm.cli.framework import Group
+from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_details, print_json, print_table
-from openqrm.cli.parameters import list_option
+from openqrm.cli.parameters import list_option, yes_option
 from openqrm.cli.session import Session, with_session
 
 STATES = ("planned", "applying", "done", "failed", "undone", "cancelled")
@@ -89,3 +89,29 @@ def show(session: Session, plan_id: int) -> None:
         for step in plan.operations
     ]
     print_table(("PHASE", "HOST", "ROLE", "VERB", "ITEMS", "STATE", "MESSAGE"), rows, "No steps.")
+
+
+@operation.command()
+@click.argument("plan_id", metavar="ID", type=click.IntRange(1))
+@changes_something
+@with_session
+def resume(session: Session, plan_id: int) -> None:
+    """Go on with a plan that failed, or whose controller died."""
+    with session.read() as reader:
+        reader.plan(plan_id)
+    session.change("operation_resume", {"operation": plan_id}, f"plan {plan_id} is done", plan=plan_id)
+
+
+@operation.command()
+@click.argument("plan_id", metavar="ID", type=click.IntRange(1))
+@click.option("--force", is_flag=True, help="Also if its controller was on another host, and is known to be gone.")
+@yes_option
+@changes_something
+@with_session
+def cancel(session: Session, plan_id: int, force: bool, yes: bool) -> None:
+    """Take back a plan that was interrupted."""
+    with session.read() as reader:
+        plan = reader.plan(plan_id)
+    session.confirm(f"Take back plan {plan_id} ({plan.verb})?", yes=yes)
+    variables = {"operation": plan_id, **({"force": True} if force else {})}
+    session.change("operation_cancel", variables, f"cancelled plan {plan_id}", plan=plan_id)

@@ -53,15 +53,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty:
     if not rows:
         click.echo(empty)
         return
-    cells = [list(columns), *([_safe(text(value)) for value in row] for row in rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    cells = [list(columns), *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     if sys.stdout.isatty():
         widths = fitted(widths, shutil.get_terminal_size().columns - len(GAP) * (len(columns) - 1))
-    click.echo(
-        "\n".join(
-            GAP.join(_cell(value, width) for value, width in zip(row, widths, strict=True)).rstrip() for row in cells
-        )
-    )
+        cells = [[_cut(value, width) for value, width in zip(row, widths, strict=True)] for row in cells]
+    layout = GAP.join(f"{{:<{width}}}" for width in widths)
+    click.echo("\n".join(layout.format(*row).rstrip() for row in cells))
+
+
+def _cells(row: Sequence[object]) -> list[str]:
+    """The row's cells as people read them."""
+    cells = [value if isinstance(value, str) else text(value) for value in row]
+    return cells if "".join(cells).isprintable() else [_safe(cell) for cell in cells]
 
 
 def fitted(widths: Sequence[int], available: int) -> list[int]:
@@ -75,8 +79,8 @@ def fitted(widths: Sequence[int], available: int) -> list[int]:
     return result
 
 
-def _cell(value: str, width: int) -> str:
-    return value.ljust(width) if len(value) <= width else f"{value[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
+def _cut(value: str, width: int) -> str:
+    return value if len(value) <= width else f"{value[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def print_details(pairs: Iterable[tuple[str, object]]) -> None:
@@ -104,14 +108,16 @@ def text(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, datetime):
         return f"{age(value)} ago"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
     if isinstance(value, (set, frozenset)):
         return ",".join(sorted(map(str, value)))
     if isinstance(value, (list, tuple)):
         return ", ".join(map(text, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
     return str(value)
 
 

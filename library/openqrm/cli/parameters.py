@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from openqrm.cli.session import session_of
 from openqrm.errors import OpenqrmError
-from openqrm.names import check_name
+from openqrm.names import check_name, check_type
 
 F = TypeVar("F", bound=Callable[..., Any])
 if TYPE_CHECKING:
@@ -48,30 +48,32 @@ class Name(ParamType):
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
-class Choice(ParamType):
-    """A word of which the known ones are completed; whether it is valid is for the store or the types to say."""
+class TypeName(ParamType):
+    """The name of a type of a family, as `directory` of storages, checked; whether a role provides it is for the types
+    to say. The known ones are completed, also those of the configured collections."""
 
-    def __init__(self, name: str, words: Callable[[], list[str]]) -> None:
-        self.name = name
-        self._words = words
+    name = "type"
+
+    def __init__(self, family: str) -> None:
+        self._family = family
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name, checked. Raises: InvalidValueError."""
+        return check_type(self._family.capitalize(), value) if isinstance(value, str) else value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The known words that begin so."""
-        return [CompletionItem(word) for word in self._words() if word.startswith(incomplete)]
-
-
-def type_names(family: str) -> Choice:
-    """The types of a family, as `directory` of storages."""
-
-    def words() -> list[str]:
+        """The types that begin so; without a configuration those of this collection."""
         from openqrm.types import TypeRegistry
 
         try:
-            return [info.name for info in TypeRegistry.load(()).family(family)]
+            try:
+                types = TypeRegistry.load(session_of(ctx).config.collections)
+            except OpenqrmError:
+                types = TypeRegistry.load(())
+            names = [info.name for info in types.family(self._family)]
         except OpenqrmError:
             return []
-
-    return Choice("type", words)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 class Pair(ParamType):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from openqrm.cli.framework import Group, changes_something
-from openqrm.cli.output import print_json
+from openqrm.cli.output import print_json, print_lines
 from openqrm.cli.session import Session, with_session
 
 
@@ -30,3 +30,17 @@ def init(session: Session) -> None:
         print_json({"changed": changed, "check": session.check, "ca": str(path)})
     elif not session.quiet:
         click.echo(path)
+
+
+@pki.command("known-hosts")
+@with_session
+def known_hosts(session: Session) -> None:
+    """Print the SSH host keys of what runs, as known_hosts has them."""
+    from openqrm import knownhosts
+
+    with session.read() as reader:
+        lines = knownhosts.known_hosts(reader)
+    if session.json:
+        print_json(lines)
+    else:
+        print_lines(lines)

@@ -9,17 +9,12 @@ import click
 
 from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_json, print_table
-from openqrm.cli.parameters import Choice, listed
+from openqrm.cli.parameters import TypeName, listed
 from openqrm.cli.session import Session, with_session
 from openqrm.paths import COLLECTION
-from openqrm.types import FAMILIES, TypeRegistry
+from openqrm.types import FAMILIES
 
-
-def _known_plugins() -> list[str]:
-    return [info.name for info in TypeRegistry.load(()).family("plugin")]
-
-
-PLUGIN = Choice("plugin", _known_plugins)
+PLUGIN = TypeName("plugin")
 
 
 @click.group(cls=Group)
@@ -69,6 +64,55 @@ def enable(session: Session, names: tuple[str, ...]) -> None:
 def disable(session: Session, names: tuple[str, ...]) -> None:
     """Disable plug-ins: their hooks run no more."""
     _switch(session, names, enabled=False)
+
+
+@plugin.command("services")
+@with_session
+def services_(session: Session) -> None:
+    """List boot services, programs of plug-ins that deployed systems run, and where they do."""
+    from openqrm.services import scopes_of, services_of
+
+    known = services_of(session.center.types.family("plugin"))
+    with session.read() as reader:
+        rows, scopes = reader.plugins(), scopes_of(reader)
+    found = [
+        {
+            "name": name,
+            "enabled": bool(rows.get(service.plugin, {}).get("enabled")),
+            "scopes": list(scopes.get(name, ())),
+        }
+        for name, service in sorted(known.items())
+    ]
+    if session.json:
+        print_json(found)
+        return
+    lines = [(item["name"], item["enabled"], item["scopes"]) for item in found]
+    print_table(("NAME", "ENABLED", "RUNS IN"), lines, "No boot services.")
+
+
+@plugin.command()
+@click.argument("service", metavar="PLUGIN/SERVICE")
+@click.argument("scopes", metavar="SCOPE...", nargs=-1, required=True)
+@changes_something
+@with_session
+def attach(session: Session, service: str, scopes: tuple[str, ...]) -> None:
+    """Run a boot service where SCOPE says, from the next start of each system on.
+
+    SCOPE is resources, appliances or images for all of them, or one as resource:NAME, appliance:NAME, image:NAME.
+    """
+    variables = {"services": [service], "scopes": list(scopes)}
+    session.change("boot_service_attach", variables, f"attached {service} to {listed(scopes)}")
+
+
+@plugin.command()
+@click.argument("service", metavar="PLUGIN/SERVICE")
+@click.argument("scopes", metavar="SCOPE...", nargs=-1, required=True)
+@changes_something
+@with_session
+def detach(session: Session, service: str, scopes: tuple[str, ...]) -> None:
+    """Do not run a boot service where SCOPE says, from the next start of each system on."""
+    variables = {"services": [service], "scopes": list(scopes)}
+    session.change("boot_service_detach", variables, f"detached {service} from {listed(scopes)}")
 
 
 def _switch(session: Session, names: tuple[str, ...], *, enabled: bool) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SLOW_S = 1.0
 # Tasks of the machinery itself: shown if `verbose`.
-INTERNAL = ("Validating arguments", "Prepare the plan", "Commit the plan", "End a plan", "Report ")
+INTERNAL = ("Validating arguments", "Prepare the plan", "Commit the round", "Say what failed", "Report ")
 DONE, FAILED = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}"
 
 

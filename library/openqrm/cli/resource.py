@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -10,12 +11,12 @@ from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_details, print_json, print_table, size
 from openqrm.cli.parameters import (
     Name,
+    TypeName,
     given,
     list_option,
     listed,
     names_argument,
     pairs_option,
-    type_names,
     yes_option,
 )
 from openqrm.cli.session import Session, with_session
@@ -32,7 +33,7 @@ OPTIONS = (
     click.option("--firmware", type=click.Choice(["bios", "uefi"]), help="Firmware."),
     click.option("--address", metavar="IP", help="Management address."),
     list_option("--tag", "tags", metavar="TAG", help="Tag, as `gpu` or `rack:r12`; all of them replace those it has."),
-    click.option("--power-driver", type=type_names("power"), metavar="TYPE", help="How it is powered, as `redfish`."),
+    click.option("--power-driver", type=TypeName("power"), metavar="TYPE", help="How it is powered, as `redfish`."),
     pairs_option("--power", help="Parameter of the power driver, as address=https://10.0.0.9; never a credential."),
     click.option("--monitored/--unmonitored", default=None, help="Whether appliances may be started on it."),
     pairs_option("--parameter", "parameters", help="Free parameter; `KEY=` takes it away."),
@@ -62,6 +63,8 @@ def resource() -> None:
 @with_session
 def list_(session: Session, names: tuple[str, ...], states: list[str] | None, tags: list[str] | None) -> None:
     """List machines."""
+    if names:
+        session.require("resource", names)
     with session.read() as reader:
         found = reader.resources(names or None, states)
         bound = {item.resource: f"{item.appliance}[{item.member}]" for item in reader.assignments()}
@@ -120,6 +123,7 @@ def show(session: Session, name: str) -> None:
             ("Tags", item.tags),
             ("Power driver", item.power_driver),
             ("Power", item.power),
+            ("BMC", _bmc(item.hardware.get("bmc"))),
             ("Monitored", item.monitored),
             ("Reports", " ".join(filter(None, (item.mode, item.stage, item.manifest[:12])))),
             ("Last seen", item.last_seen),
@@ -129,6 +133,11 @@ def show(session: Session, name: str) -> None:
             ("Events", [f"{event.time:%F %T} {event.severity}: {event.message}" for event in events]),
         ]
     )
+
+
+def _bmc(found: object) -> object:
+    """The address of the machine's BMC, as its registration has it; empty where it found none."""
+    return found.get("address", "") if isinstance(found, Mapping) else ""
 
 
 @resource.command()
@@ -165,6 +174,15 @@ def remove(session: Session, names: tuple[str, ...], yes: bool) -> None:
 
 
 @resource.command()
+@names_argument("resource")
+@changes_something
+@with_session
+def approve(session: Session, names: tuple[str, ...]) -> None:
+    """Let machines in that wait for approval, or that booted again though nobody ordered it."""
+    session.carry_out("resource_approve", {"resources": list(names)}, f"approved {listed(names)}")
+
+
+@resource.command()
 @click.argument("action", type=click.Choice(["on", "off", "reset", "status"]))
 @names_argument("resource")
 @changes_something
@@ -181,3 +199,13 @@ def power(session: Session, action: str, names: tuple[str, ...]) -> None:
         print_json(found)
         return
     print_table(("NAME", "POWER"), [(item.get("name"), item.get("power")) for item in found], "No machines.")
+
+
+@resource.command()
+@names_argument("resource")
+@changes_something
+@with_session
+def reinstate(session: Session, names: tuple[str, ...]) -> None:
+    """Take quarantined machines back, once it is known why they did not come up."""
+    session.require("resource", names)
+    session.carry_out("resource_reinstate", {"resources": list(names)}, f"reinstated {listed(names)}")

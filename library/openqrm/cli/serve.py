@@ -1,4 +1,4 @@
-"""`openqrm serve`: the node API."""
+"""`openqrm serve`: the APIs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openqrm.cli.session import Session, with_session
 @click.command(cls=Command)
 @with_session
 def serve(session: Session) -> None:
-    """Run the API that nodes report to, in the foreground, until SIGTERM or Ctrl-C."""
+    """Run the APIs for nodes and operators, in the foreground, until SIGTERM or Ctrl-C."""
     from openqrm.nodeapi.server import serve as run
 
     run(session.config)

@@ -125,8 +125,8 @@ class Session:
             print_lines(diff)
         self.say(self._outcome(done, changed, details))
 
-    def run_entry(self, kind: str, *entries: Mapping[str, object]) -> None:
-        """Makes objects as described, or changes those that exist, by the playbook `<kind>_create`.
+    def run_entry(self, kind: str, *entries: Mapping[str, object], playbook: str = "") -> None:
+        """Makes objects as described, or changes those that exist, by the playbook `<kind>_create` unless it is named.
 
         What can be known to be wrong is found before anything starts. Raises: OpenqrmError.
         """
@@ -136,7 +136,7 @@ class Session:
             changes = present(reader, lambda: self.center.types, kind, list(entries))
         names = ", ".join(change.name for change in changes)
         what = "changed" if all(change.before for change in changes) else "created"
-        self.change(f"{kind}_create", {f"{kind}s": list(entries)}, f"{what} {kind} {names}")
+        self.change(playbook or f"{kind}_create", {f"{kind}s": list(entries)}, f"{what} {kind} {names}")
 
     def carry_out(self, verb: str, arguments: Mapping[str, object], done: str, *, playbook: str = "") -> None:
         """Plans a change and applies the plan by the playbook, which is called as the verb unless it is named.
@@ -147,7 +147,10 @@ class Session:
         from openqrm.planning import changes
         from openqrm.planning.owner import owner_of
 
-        prepared = changes.prepare(self.center, verb, arguments, owner=owner_of(), actor=actor(), check=self.check)
+        center, who = self.center, actor()
+        prepared = center.store.again(
+            lambda: changes.prepare(center, verb, arguments, owner=owner_of(), actor=who, check=self.check)
+        )
         if self.check:
             self.change(playbook or verb, arguments, done)
         elif not prepared.plan:

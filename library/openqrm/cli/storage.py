@@ -8,7 +8,7 @@ import click
 
 from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_details, print_json, print_table, size
-from openqrm.cli.parameters import Name, given, listed, names_argument, pairs_option, type_names, yes_option
+from openqrm.cli.parameters import Name, TypeName, given, listed, names_argument, pairs_option, yes_option
 from openqrm.cli.session import Session, with_session
 
 
@@ -20,7 +20,7 @@ def storage() -> None:
 @storage.command()
 @click.argument("name", type=Name("storage", existing=False))
 @click.option(
-    "--type", "type_", required=True, type=type_names("storage"), metavar="TYPE", help="Back end, as `directory`."
+    "--type", "type_", required=True, type=TypeName("storage"), metavar="TYPE", help="Back end, as `directory`."
 )
 @click.option("--host", required=True, help="Inventory host of the server.")
 @click.option("--location", required=True, metavar="PATH", help="Where on the host its volumes live.")

@@ -8,6 +8,7 @@ from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_json, print_table, size
 from openqrm.cli.parameters import Name, given, listed, names_argument, yes_option
 from openqrm.cli.session import Session, with_session
+from openqrm.errors import InvalidValueError
 
 
 @click.group(cls=Group)
@@ -44,7 +45,9 @@ def list_(session: Session, storage: str | None) -> None:
 @with_session
 def create(session: Session, name: str, size_mib: int | None) -> None:
     """Create an empty volume."""
-    storage, _, volume_name = name.partition("/")
+    storage, separator, volume_name = name.partition("/")
+    if not separator:
+        raise InvalidValueError(f"Volume {name} names no storage.", remedy="Give it as STORAGE/VOLUME.")
     arguments = {"volumes": [given({"name": volume_name, "storage": storage, "size_mib": size_mib})]}
     session.carry_out("volume_create", arguments, f"created volume {name}")
 

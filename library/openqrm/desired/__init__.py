@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from openqrm.desired.compare import KINDS, Change, compare, names_of
-from openqrm.desired.fields import Entry, Object
+from openqrm.desired.fields import Entry, Object, boolean
 from openqrm.desired.references import Types, World, check_absent, check_present
 from openqrm.desired.views import view
 from openqrm.model import Image, Volume
 from openqrm.store import Reader, Writer
 
-__all__ = ["KINDS", "Change", "absent", "apply", "find", "present", "view"]
+__all__ = ["KINDS", "Change", "absent", "apply", "boolean", "find", "present", "view"]
 
 DEFAULT_KERNEL = "default_kernel"
 
@@ -34,7 +34,7 @@ def present(reader: Reader, types: Types, kind: str, entries: Sequence[Entry]) -
 
     `types` gives the types, if it is asked.
 
-    Raises: InvalidValueError, ConflictError, InUseError, each naming object, value and remedy.
+    Raises: InvalidValueError, NotFoundError, ConflictError, InUseError, each naming object, value and remedy.
     """
     existing = {item.name: item for item in find(reader, kind, names_of(kind, entries))}
     changes = compare(KINDS[kind], entries, existing, reader.setting(DEFAULT_KERNEL))

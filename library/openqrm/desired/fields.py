@@ -15,6 +15,7 @@ from openqrm.model import Appliance, Image, Kernel, Nic, Requirements, Resource,
 from openqrm.names import (
     check_address,
     check_host,
+    check_kernel_args,
     check_mac,
     check_name,
     check_number,
@@ -23,7 +24,9 @@ from openqrm.names import (
     check_sha256,
     check_tag,
     check_type,
+    check_version,
 )
+from openqrm.roots import ROOT_MODES
 
 Object = Resource | Kernel | Storage | Image | Appliance
 Entry = Mapping[str, object]
@@ -33,7 +36,6 @@ ARCHES = ("x86_64", "aarch64")
 FIRMWARES = ("bios", "uefi")
 IMAGE_KINDS = ("golden", "clone", "private")
 NIC_ROLES = ("management", "storage")
-ROOT_MODES = ("read-write",)
 SECRETS = frozenset({"password", "passwd", "secret", "token", "username", "user"})
 MAX_CORES = 1 << 16
 MAX_MEMBERS = 10_000
@@ -106,6 +108,12 @@ def _merged(what: str, value: object, current: Mapping[str, object]) -> dict[str
     return {**{key: entry for key, entry in current.items() if key not in value}, **given}
 
 
+def _kernel_parameters(what: str, value: object, current: Mapping[str, object]) -> dict[str, object]:
+    merged = _merged(what, value, current)
+    check_kernel_args(f"{what}: kernel_args", merged.get("kernel_args", ""))
+    return merged
+
+
 def _power(what: str, value: object, current: Mapping[str, object]) -> dict[str, object]:
     secrets = sorted(SECRETS & {str(key).lower() for key in value}) if isinstance(value, Mapping) else []
     if secrets:
@@ -126,7 +134,7 @@ def _in_tag(what: str, value: object) -> str:
 
 def _interface(what: str, value: object) -> str:
     try:
-        if isinstance(value, str) and "/" in value:
+        if isinstance(value, str) and "/" in value and "%" not in value:
             return str(ipaddress.ip_interface(value))
     except ValueError:
         pass
@@ -207,13 +215,13 @@ RESOURCE: dict[str, Read] = {
     "parameters": _merged,
 }
 KERNEL: dict[str, Read] = {
-    "version": _plain(_text),
+    "version": _plain(check_version),
     "arch": _choice(ARCHES),
     "vmlinuz": _plain(check_sha256),
     "initramfs": _plain(check_sha256),
     "modules": _plain(check_sha256),
     "sizes": _merged,
-    "parameters": _merged,
+    "parameters": _kernel_parameters,
 }
 STORAGE: dict[str, Read] = {
     "type": _TYPE,

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 from openqrm.desired.compare import Change, label
 from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError
 from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
+from openqrm.roots import PRIVATE, is_shared, private_volume, root_settings
 from openqrm.store import Reader
 from openqrm.types import TypeInfo, TypeRegistry
 
@@ -79,17 +80,18 @@ class World:
         return {item.name for item in self.reader.resources(sorted({name for name in wanted if name}))}
 
     def type_of(self, what: str, family: str, name: str) -> TypeInfo:
-        """The type of this name. Raises: InvalidValueError that names the object `what` and the known types."""
+        """The type of this name. Raises: NotFoundError that names the object `what` and the known types."""
         try:
             return self.types().get(family, name)
         except NotFoundError as error:
-            raise InvalidValueError(f"{what}: {error.message}", remedy=error.remedy) from error
+            error.message = f"{what}: {error.message}"
+            raise
 
 
 def check_present(world: World) -> None:
     """Returns if the objects fit the others when all changes are made.
 
-    Raises: InvalidValueError, ConflictError, InUseError.
+    Raises: InvalidValueError, NotFoundError, ConflictError, InUseError.
     """
     if any(change.kind == "resource" and change.changed for change in world.changes):
         _check_macs(world)
@@ -173,6 +175,9 @@ def _image(world: World, what: str, change: Change) -> None:
             remedy="Choose a deployment that fits the storage, or another storage.",
         )
     _check_volume(world, what, after)
+    if _altered(change, ["shared"]) and not after.shared:
+        users = [f"appliance {a.name}" for a in world.appliances if a.image == change.name and is_shared(a.root_mode)]
+        _refuse(f"{what} cannot stop being shared", users, "Give these appliances root mode read-write.")
     altered = _altered(change, MOUNTED_FIELDS)
     if altered:
         running = [f"appliance {row.appliance}" for row in world.assignments if row.image == change.name]
@@ -192,8 +197,7 @@ def _check_volume(world: World, what: str, image: Image) -> None:
 
 def _known(what: str, kind: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
-        error = NotFoundError(kind.capitalize(), name, known)
-        raise InvalidValueError(f"{what}: {kind} {name} does not exist.", remedy=error.remedy)
+        raise NotFoundError(f"{what}: {kind}", name, known)
     return known[name]
 
 
@@ -212,19 +216,47 @@ def _appliance(world: World, what: str, change: Change) -> None:
         )
     wanted = after.requirements.resource
     if wanted and wanted not in world.wanted_resources:
-        raise InvalidValueError(
-            f"{what}: requirements.resource: resource {wanted} does not exist.",
-            remedy="Create the resource first, or correct the name.",
-        )
-    _check_sharing(world, what, after, image)
+        raise NotFoundError(f"{what}: requirements.resource: resource", wanted, world.reader.names("resource"))
+    root_settings(what, after.root_mode, after.parameters)
+    if is_shared(after.root_mode):
+        _check_shared_root(world, what, after, image)
+    else:
+        _check_own_root(world, what, after, image)
     _check_running(world, what, change, after)
 
 
-def _check_sharing(world: World, what: str, appliance: Appliance, image: Image) -> None:
-    if not appliance.clone and appliance.members > 1 and not image.shared:
+def _check_shared_root(world: World, what: str, appliance: Appliance, image: Image) -> None:
+    """A root mode in which members boot the image itself, each with changes of its own."""
+    mode = appliance.root_mode
+    if not image.shared:
         raise InvalidValueError(
-            f"{what} has {appliance.members} members on image {image.name}, which is not shared.",
-            remedy="Set clone: true, share the image, or use one member.",
+            f"{what} has root mode {mode}, but image {image.name} is not shared.",
+            remedy="Share the image (shared: true), or use root mode read-write.",
+        )
+    deployment = world.type_of(what, "deployment", image.deployment)
+    if deployment.boot_mode != "network_root":
+        raise InvalidValueError(
+            f"{what} has root mode {mode}, but deployment {image.deployment} of image {image.name} mounts no "
+            f"root over the network (its boot mode is {deployment.boot_mode or 'none'}).",
+            remedy="Use root mode read-write, or an image that is deployed as nfs is.",
+        )
+    storage = world.storages[image.storage]
+    if mode == PRIVATE and world.type_of(what, "storage", storage.type).presents != "filesystem":
+        raise InvalidValueError(
+            f"{what} has root mode private, but storage {storage.name} ({storage.type}) has no file systems for it.",
+            remedy="Use root mode overlay, or an image on a storage that presents file systems.",
+        )
+    if mode == PRIVATE:
+        private_volume(appliance.name, appliance.members - 1)
+
+
+def _check_own_root(world: World, what: str, appliance: Appliance, image: Image) -> None:
+    """Root mode read-write: what a member boots is its own."""
+    if not appliance.clone and appliance.members > 1:
+        raise InvalidValueError(
+            f"{what} has {appliance.members} members that would all write to image {image.name}"
+            f"{'' if image.shared else ', which is not shared'}.",
+            remedy="Set clone: true, use one member, or share the image and use root mode overlay or private.",
         )
     storage = world.storages[image.storage]
     if appliance.clone and "clone" not in world.type_of(what, "storage", storage.type).capabilities:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Response
@@ -14,20 +15,23 @@ from fastapi import Depends, FastAPI, Header, Path, Query, Response
 from openqrm import __version__, nodes
 from openqrm.config import Config
 from openqrm.errors import OpenqrmError
+from openqrm.hostkeys import secrets_of
 from openqrm.model import Order
 from openqrm.nodeapi.bodies import (
     ErrorAnswer,
+    Exchanged,
     Hardware,
     Heartbeat,
     NodeEvent,
     OrderAnswer,
     OrderResult,
     Registered,
+    Secrets,
 )
 from openqrm.nodeapi.errors import add_error_handlers
 from openqrm.nodeapi.limits import BodyLimit
 from openqrm.nodeapi.waiting import HeartbeatBatch, OrderBoard
-from openqrm.nodes import UnauthorizedError
+from openqrm.registration import UnauthorizedError, exchange, token_sha256
 from openqrm.store import Store
 
 # Store calls are short; more threads would only wait for each other's locks.
@@ -48,6 +52,7 @@ class Service:
         self.config = config
         self.board = OrderBoard(self._pending_orders)
         self.batch = HeartbeatBatch(self._write_heartbeats)
+        self.since = datetime.now(UTC)
         self._threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -100,7 +105,7 @@ def bearer(authorization: Annotated[str, Header(max_length=256)] = "") -> str:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise UnauthorizedError
-    return nodes.token_sha256(token.strip())
+    return token_sha256(token.strip())
 
 
 Token = Annotated[str, Depends(bearer)]
@@ -135,10 +140,15 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_registration(app: FastAPI, service: Service) -> None:
-    @app.post("/node/v1/register", responses={409: {"model": ErrorAnswer, "description": "MACs of several resources"}})
+    refusals: dict[int | str, dict[str, object]] = {
+        403: {"model": ErrorAnswer, "description": "Not let in"},
+        409: {"model": ErrorAnswer, "description": "The machine with these MACs is alive, or they belong to several"},
+    }
+
+    @app.post("/node/v1/register", responses=refusals)
     async def register(body: Hardware) -> Registered:
         """Makes a machine known, or known again; the answer holds the token for all other calls."""
-        result = await service.call(nodes.register, service.store, service.config, body)
+        result = await service.call(nodes.register, service.store, service.config, body, since=service.since)
         log.info(
             "%s registered from %s: %s, %s%s",
             result.resource,
@@ -148,8 +158,26 @@ def _add_registration(app: FastAPI, service: Service) -> None:
             "" if result.known else " (new)",
         )
         return Registered(
-            resource=result.resource, token=result.token, state=result.state, heartbeat_s=nodes.HEARTBEAT_INTERVAL_S
+            resource=result.resource,
+            token=result.token,
+            state=result.state,
+            heartbeat_s=nodes.HEARTBEAT_INTERVAL_S,
+            token_s=service.config.registration.token_s,
+            approved=result.approved,
         )
+
+    @app.post(
+        "/node/v1/token", responses={403: {"model": ErrorAnswer, "description": "Bound to an assignment that ended"}}
+    )
+    async def token(token: Token) -> Exchanged:
+        """Exchanges the token for a new one, which is bound to what the machine is assigned to now."""
+        fresh, approved = await service.call(exchange, service.store, token)
+        return Exchanged(token=fresh, approved=approved)
+
+    @app.get("/node/v1/secrets", responses={403: {"model": ErrorAnswer, "description": "Token not bound to that"}})
+    async def secrets(token: Token) -> Secrets:
+        """What the machine must know of what is assigned to it now, and nobody else may."""
+        return Secrets.model_validate(await service.call(secrets_of, service.store, service.config, token))
 
 
 def _add_orders(app: FastAPI, service: Service) -> None:

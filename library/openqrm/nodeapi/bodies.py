@@ -10,12 +10,11 @@ from openqrm.names import SHA256, check_address, check_mac
 
 MAX_EPOCH = 2**31 - 1
 MAX_SIZE_MIB = 1 << 40
-# Firmware tables hold control characters; logs and databases must not.
-_UNPRINTABLE = dict.fromkeys((*range(32), 127), " ")
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.translate(_UNPRINTABLE).split())
+    """The text as one printable line: firmware tables hold control characters; logs and terminals must not."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _mac(text: str) -> str:
@@ -87,12 +86,16 @@ class Bmc(Body):
 
 
 class Hardware(Body):
-    """The body of a registration: who the node is and what it is made of."""
+    """The body of a registration: who the node is and what it is made of.
+
+    `claim`: a secret that the node made for this boot; it may repeat its registration with it if the answer was lost.
+    """
 
     macs: Annotated[list[Mac], Field(min_length=1, max_length=64), AfterValidator(_unique)]
     boot_mac: Mac
     address: Address
     boot_id: Word
+    claim: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_-]*$")] = ""
     mode: Literal["idle", "assigned", "deployed"] = "idle"
     firmware: Word = ""
     arch: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")] = "x86_64"
@@ -106,12 +109,30 @@ class Hardware(Body):
 
 
 class Registered(Body):
-    """The answer to a registration; `heartbeat_s` is how often to send heartbeats."""
+    """The answer to a registration: `heartbeat_s`, `token_s`: how often to send heartbeats, to exchange the token.
+
+    `approved` false: the machine is held until a person approves it.
+    """
 
     resource: str
     token: str
     state: str
     heartbeat_s: int
+    token_s: int
+    approved: bool
+
+
+class Exchanged(Body):
+    """A new token; the one before is good until the new one was used, and a minute longer."""
+
+    token: str
+    approved: bool
+
+
+class Secrets(Body):
+    """What only this machine may know: the private SSH host key of what is assigned to it, or empty."""
+
+    ssh_host_key: str
 
 
 class OrderAnswer(Body):

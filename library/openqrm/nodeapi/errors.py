@@ -11,25 +11,34 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from openqrm.errors import (
+    ApplyError,
+    ConfigError,
     ConflictError,
     InUseError,
     InvalidValueError,
+    NoResourceError,
     NotFoundError,
     OpenqrmError,
+    StalePlanError,
     StateError,
     StoreError,
 )
-from openqrm.nodes import UnauthorizedError
+from openqrm.registration import ForbiddenError, UnauthorizedError
 
 log = logging.getLogger("openqrm.nodeapi")
 
 STATUS: dict[type[OpenqrmError], int] = {
     InvalidValueError: 400,
     UnauthorizedError: 401,
+    ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     InUseError: 409,
     StateError: 409,
+    NoResourceError: 409,
+    ConfigError: 409,
+    StalePlanError: 409,
+    ApplyError: 409,
     StoreError: 503,
 }
 

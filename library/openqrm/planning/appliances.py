@@ -1,16 +1,26 @@
-"""Start, stop and move of appliances as plans."""
+"""Start, stop and move of appliances as plans: what they select, draw and commit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Appliance, Assignment, Plan
 from openqrm.names import check_name
-from openqrm.planning import start, stop
-from openqrm.planning.context import CONTROLLER, Context, Member
-from openqrm.planning.operations import NODE, Step
+from openqrm.planning import private, recovery, start, stop
+from openqrm.planning.context import Context, Member
+from openqrm.planning.members import (
+    Row,
+    appliances_of,
+    assignments_of,
+    deadline,
+    free,
+    member_rows,
+    release,
+    resources_of,
+    rows_of,
+)
 from openqrm.planning.verbs import Arguments, Drawing, Objects, Selection, Verb, names_of
 
 
@@ -46,52 +56,35 @@ def _select_stop(context: Context, arguments: Arguments) -> Selection:
 
 
 def _select_move(context: Context, arguments: Arguments) -> Selection:
+    """The active appliances, and those whose move was interrupted; those that are on the target need nothing."""
     found = _named(context, arguments)
-    idle = [a.name for a in found if a.state != "active"]
+    open_plans = context.tx.open_plans([("appliance", a.name) for a in found if a.state != "active"])
+    moving = {name for plan in open_plans if plan.verb == "move" for name in appliances_of(plan)}
+    idle = [a.name for a in found if a.state != "active" and a.name not in moving]
     if idle:
         raise InvalidValueError(f"Appliance {idle[0]} is not active.", remedy="Start it; a start chooses its resource.")
     target = str(arguments.get("to") or "")
-    there = {row.appliance for row in context.tx.assignments(resources=[target])} if target else set()
+    bound = context.tx.assignments(resources=[target]) if target else []
+    there = {row.appliance for row in bound if row.appliance not in moving}
     unchanged = {a.name: f"appliance {a.name} is on {target} already" for a in found if a.name in there}
     return Selection(tuple(a.name for a in found if a.name not in unchanged), unchanged)
 
 
-def _objects(appliances: Sequence[Appliance], members: Sequence[Member], verb: str, created: frozenset[str]) -> Objects:
+def _objects(
+    appliances: Sequence[Appliance], members: Sequence[Member], verb: str, created: Set[str], more: Row | None = None
+) -> Objects:
     rows: list[Mapping[str, object]] = [{"kind": "appliance", "name": a.name, "was": a.state} for a in appliances]
-    for member in members:
-        rows.append({"kind": "resource", "name": member.resource.name})
-        rows.append(
-            {
-                "kind": "member",
-                "name": member.appliance.name,
-                "member": member.assignment.member,
-                "resource": member.resource.name,
-                "image": member.image.name,
-                "epoch": member.assignment.epoch,
-                "created": member.image.name in created,
-                "verb": verb,
-                "why": _why(member),
-            }
-        )
-    return tuple(rows)
-
-
-def _why(member: Member) -> str:
-    need = member.appliance.requirements
-    has = member.resource
-    return (
-        f"{has.cores} of {need.cores} cores, {has.memory_mib} of {need.memory_mib} MiB, "
-        f"{len(has.nics)} of {need.nics} NICs, {has.type} {has.arch}"
-    )
+    return (*rows, *member_rows(members, verb, created, more))
 
 
 def _draw_start(context: Context, names: Sequence[str], arguments: Arguments, plan_id: int) -> Drawing:
     appliances = context.tx.appliances(names)
     _refuse_leftovers(context, names)
     reservation = start.reserve(context, appliances, plan_id, to=str(arguments.get("to") or ""))
-    context.tx.set_state("appliance", list(names), "starting")
+    context.tx.set_state("appliance", list(names), "starting", deadline(context))
     steps = start.steps(context, reservation.members, _boot(arguments))
-    return Drawing(steps, _objects(appliances, reservation.members, "start", reservation.created))
+    pinned = {"pinned": bool(arguments.get("to"))}
+    return Drawing(steps, _objects(appliances, reservation.members, "start", reservation.created, pinned))
 
 
 def _refuse_leftovers(context: Context, names: Sequence[str]) -> None:
@@ -105,17 +98,29 @@ def _refuse_leftovers(context: Context, names: Sequence[str]) -> None:
 
 
 def _draw_stop(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    """A stop; clones that a start did not come to commit go too."""
     appliances = context.tx.appliances(names)
     members = context.members(context.tx.assignments(appliances=list(names)))
-    _set_stopping(context, names, members)
+    held = recovery.held_over(context, [a.name for a in appliances if a.state == "failed"])
+    lost = [member for member in held if member.resource.state in ("error", "unknown", "stopping")]
+    _set_stopping(context, names, [*members, *lost])
+    volumes = context.tx.named("volume", [f"{m.image.storage}/{m.image.volume}" for m in members])
+    pending = {volume.name for volume in volumes if volume.parameters.get(private.PENDING)}
+    created = frozenset(member.image.name for member in members if member.image.volume in pending)
     steps = stop.steps(context, members, force=bool(arguments.get("force")))
-    return Drawing(steps, _objects(appliances, members, "stop", frozenset()))
+    steps += recovery.leave_held(context, held)
+    steps += [*stop.clone_steps(context, members, created), *private.remove_steps(stop.REMOVE, context, members)]
+    members = [*members, *lost]
+    return Drawing(steps, _objects(appliances, members, "stop", created))
 
 
 def _set_stopping(context: Context, names: Sequence[str], members: Sequence[Member]) -> None:
-    context.tx.set_state("appliance", list(names), "stopping")
+    until = deadline(context)
+    context.tx.set_state("appliance", list(names), "stopping", until)
     running = [m.resource.name for m in members if m.resource.state in ("starting", "active", "error", "unknown")]
-    context.tx.set_state("resource", running, "stopping")
+    context.tx.set_state("resource", running, "stopping", until)
+    for order in context.tx.orders([member.resource.name for member in members]):
+        context.tx.set_order(order.id, "superseded")
 
 
 def _draw_move(context: Context, names: Sequence[str], arguments: Arguments, plan_id: int) -> Drawing:
@@ -123,7 +128,7 @@ def _draw_move(context: Context, names: Sequence[str], arguments: Arguments, pla
     old = context.members(context.tx.assignments(appliances=list(names)))
     _set_stopping(context, names, old)
     leave = stop.steps(context, old)
-    _release(context, [m.assignment for m in old])
+    release(context, [m.assignment for m in old])
     reservation = start.reserve(context, appliances, plan_id, to=str(arguments.get("to") or ""))
     arrive = start.steps(context, reservation.members, _boot(arguments))
     objects = _objects(appliances, reservation.members, "start", frozenset())
@@ -131,157 +136,92 @@ def _draw_move(context: Context, names: Sequence[str], arguments: Arguments, pla
     return Drawing([*leave, *arrive], (*objects, *left))
 
 
-def _rows(plan: Plan, verb: str) -> list[Mapping[str, object]]:
-    return [item for item in plan.objects if item.get("kind") == "member" and item.get("verb") == verb]
-
-
-def _appliances(plan: Plan) -> list[str]:
-    return [str(item["name"]) for item in plan.objects if item.get("kind") == "appliance"]
-
-
-def _resources(plan: Plan, verb: str) -> list[str]:
-    return [str(item["resource"]) for item in _rows(plan, verb)]
-
-
-def _assignments(plan: Plan, verb: str) -> list[Assignment]:
-    """The plan's members as assignments, also after they were released."""
-    return [
-        Assignment(
-            0,
-            str(item["name"]),
-            int(str(item["member"])),
-            str(item["resource"]),
-            str(item["image"]),
-            int(str(item["epoch"])),
-            plan.id,
-        )
-        for item in _rows(plan, verb)
-    ]
-
-
-def _release(context: Context, assignments: Sequence[Assignment]) -> None:
-    """Ends the assignments, by appliance."""
-    members: dict[str, list[int]] = {}
-    for row in assignments:
-        members.setdefault(row.appliance, []).append(row.member)
-    for appliance, numbers in members.items():
-        context.tx.release(appliance, numbers)
-
-
-def _free(context: Context, names: Sequence[str]) -> None:
-    """Resources that left their service: idle where they report so, else off the pool until they do."""
-    rows = context.tx.resources(list(names))
-    context.tx.set_state("resource", [r.name for r in rows if r.mode in ("idle", "")], "idle")
-    context.tx.set_state("resource", [r.name for r in rows if r.mode not in ("idle", "")], "error")
-
-
 def _commit_start(context: Context, plan: Plan) -> None:
-    names = _resources(plan, "start")
+    names = resources_of(plan, "start")
     reserved = [r.name for r in context.tx.resources(names) if r.state == "reserved"]
     context.tx.set_state("resource", reserved, "starting")
     context.tx.set_state("resource", names, "active")
-    context.tx.set_state("appliance", _appliances(plan), "active")
+    context.tx.set_state("appliance", appliances_of(plan), "active")
     _settle_clones(context, plan)
     _tell(context, plan, "start", "is active on")
 
 
 def _settle_clones(context: Context, plan: Plan) -> None:
     """The clones are there from now on; the next start takes them as they are."""
-    images = context.tx.images([str(row["image"]) for row in _rows(plan, "start")])
+    images = context.tx.images([str(row["image"]) for row in rows_of(plan, "start")])
     volumes = context.tx.named("volume", [f"{image.storage}/{image.volume}" for image in images])
-    pending = [volume for volume in volumes if start.PENDING in volume.parameters]
+    pending = [volume for volume in volumes if private.PENDING in volume.parameters]
     context.tx.save([replace(volume, parameters={}) for volume in pending])
+    private.settle(context, context.members(assignments_of(plan, "start")))
 
 
 def _commit_stop(context: Context, plan: Plan) -> None:
-    _release(context, _assignments(plan, "stop"))
-    _free(context, _resources(plan, "stop"))
-    context.tx.set_state("appliance", _appliances(plan), "stopped")
+    release(context, _bound(context, plan))
+    free(context, resources_of(plan, "stop"))
+    recovery.remove_created(context, plan, rows_of(plan, "stop"))
+    context.tx.set_state("appliance", appliances_of(plan), "stopped")
     _tell(context, plan, "stop", "has left")
 
 
+def _bound(context: Context, plan: Plan) -> list[Assignment]:
+    """The plan's members as they are assigned; a start may have been taken up by the stop."""
+    return context.tx.assignments(appliances=appliances_of(plan)) or assignments_of(plan, "stop")
+
+
 def _commit_move(context: Context, plan: Plan) -> None:
-    _free(context, _resources(plan, "stop"))
+    """The appliance is on its new resources; on the old ones where it went back to them."""
+    if any(row.get("back") for row in rows_of(plan, "start")):
+        recovery.commit_return(context, plan)
+        return
+    free(context, resources_of(plan, "stop"))
     for state in ("stopped", "starting"):
-        context.tx.set_state("appliance", _appliances(plan), state)
+        context.tx.set_state("appliance", appliances_of(plan), state)
     _commit_start(context, plan)
 
 
 def _tell(context: Context, plan: Plan, verb: str, words: str) -> None:
-    for item in _rows(plan, verb):
-        text = f"Member {item['member']} {words} {item['resource']}."
-        context.tx.add_event("info", text, kind="appliance", name=str(item["name"]), data={"plan": plan.id})
+    rows = rows_of(plan, verb)
+    texts = [(str(row["name"]), f"Member {row['member']} {words} {row['resource']}.") for row in rows]
+    context.tx.add_events("info", "appliance", texts, {"plan": plan.id})
 
 
-def _attempted(plan: Plan, verbs: Sequence[str]) -> bool:
-    return any(operation.attempts and operation.verb in verbs for operation in plan.operations)
-
-
-def _undo_start(context: Context, plan: Plan) -> Sequence[Step]:
-    """A stop of what the start began; the node is reset only where it was told to boot."""
-    members = context.members(_assignments(plan, "start"))
-    cancel = [Step(0, CONTROLLER, NODE, "cancel", {"resource": member.resource.name}) for member in members]
-    steps = stop.steps(context, members, force=True)
-    if not _attempted(plan, ("order", "reset")):
-        steps = [step for step in steps if not stop.touches_node(step)]
-    created = frozenset(str(item["image"]) for item in _rows(plan, "start") if item.get("created"))
-    return [*cancel, *steps, *stop.clone_steps(context, members, created)]
-
-
-def _close_start(context: Context, plan: Plan, undone: bool) -> None:
-    names = _appliances(plan)
-    if not undone:
-        context.tx.set_state("appliance", names, "failed")
-        context.tx.set_state("resource", _resources(plan, "start"), "error")
-        return
-    rows = _rows(plan, "start")
-    _release(context, _assignments(plan, "start"))
-    _free(context, _resources(plan, "start"))
-    context.tx.set_state("appliance", names, "stopped")
-    created = context.tx.images([str(row["image"]) for row in rows if row.get("created")])
-    context.tx.remove("image", [image.name for image in created])
-    context.tx.remove("volume", [f"{image.storage}/{image.volume}" for image in created])
-
-
-def _undo_stop(_context: Context, _plan: Plan) -> Sequence[Step]:
-    """A stop is not taken back: half a stop is finished by running it again."""
-    return ()
-
-
-def _close_stop(context: Context, plan: Plan, _undone: bool) -> None:
-    context.tx.set_state("appliance", _appliances(plan), "failed")
-    context.tx.set_state("resource", _resources(plan, "stop"), "error")
-
-
-def _undo_move(context: Context, plan: Plan) -> Sequence[Step]:
-    return _undo_start(context, plan)
-
-
-def _close_move(context: Context, plan: Plan, undone: bool) -> None:
-    old = context.tx.resources(_resources(plan, "stop"))
-    context.tx.set_state("resource", [r.name for r in old if r.mode == "idle"], "idle")
-    context.tx.set_state("resource", [r.name for r in old if r.mode != "idle"], "error")
-    context.tx.set_state("appliance", _appliances(plan), "failed")
-    if undone:
-        _release(context, _assignments(plan, "start"))
-        _free(context, _resources(plan, "start"))
-        context.tx.set_state("appliance", _appliances(plan), "stopped")
-    else:
-        context.tx.set_state("resource", _resources(plan, "start"), "error")
-
-
-NOT_TAKEN_BACK = "What was done stays done; run the stop again to finish it."
 VERBS = (
-    Verb("start", "appliance", _select_start, _draw_start, _commit_start, _undo_start, _close_start),
-    Verb("stop", "appliance", _select_stop, _draw_stop, _commit_stop, _undo_stop, _close_stop, NOT_TAKEN_BACK),
+    Verb(
+        "start",
+        "appliance",
+        _select_start,
+        _draw_start,
+        _commit_start,
+        recovery.undo_start,
+        recovery.close_start,
+        again=recovery.again_start,
+        withdraw=recovery.withdraw_start,
+        waiting="starting",
+    ),
+    Verb(
+        "stop",
+        "appliance",
+        _select_stop,
+        _draw_stop,
+        _commit_stop,
+        None,
+        recovery.close_stop,
+        "What was done stays done; run the stop again to finish it.",
+        withdraw=recovery.withdraw_stop,
+        waiting="stopping",
+        replaces=frozenset({"start", "stop"}),
+    ),
     Verb(
         "move",
         "appliance",
         _select_move,
         _draw_move,
         _commit_move,
-        _undo_move,
-        _close_move,
+        recovery.undo_move,
+        recovery.close_move,
         "The appliance is stopped.",
+        again=recovery.again_move,
+        withdraw=recovery.withdraw_move,
+        waiting="starting",
     ),
 )

@@ -1,39 +1,27 @@
-"""The life of a plan: prepared in one transaction, applied as a journal, then committed, or undone and closed."""
+"""The life of a plan: prepared in one transaction, or taken up again, or cancelled; then applied round by round.
+
+`journal` hands its operations out, `settle` says what follows a round.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from openqrm.boot.manifest import sha256
 from openqrm.datacenter import Datacenter
-from openqrm.errors import ApplyError, ConflictError, OpenqrmError, StateError
+from openqrm.errors import ConflictError, StalePlanError, StateError
 from openqrm.model import Operation, Plan
-from openqrm.planning import nodes, verbs
+from openqrm.planning import basis, rounds, verbs
 from openqrm.planning.context import Context
+from openqrm.planning.members import deadline
 from openqrm.planning.operations import group
-from openqrm.planning.owner import lives
-from openqrm.store import Reader, Writer
+from openqrm.planning.owner import is_ours, lives
+from openqrm.planning.segments import Prepared, describe, segments_of
+from openqrm.planning.settle import CANCELLED, undo_now
 
-# Undo operations run in phases above this one.
-UNDO_PHASE = 100
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A plan to apply. `plan` 0: there is nothing to do. `unchanged`: object -> why it is left.
-
-    `segments`: what the plays do, in order: `hosts`, and `calls` that all of these hosts carry out, at the same time:
-    `role`, `verb`, `result` (the fact that the role sets), `seqs` (host -> seq).
-    """
-
-    plan: int
-    segments: Sequence[Mapping[str, object]] = ()
-    unchanged: Mapping[str, str] = field(default_factory=dict)
-    lines: Sequence[str] = ()
-    resumed: bool = False
+__all__ = ["Prepared", "adopt", "cancel", "describe", "prepare", "resume", "segments_of"]
 
 
 class _RolledBackError(Exception):
@@ -64,196 +52,159 @@ def prepare(
 
 
 def adopt(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepared:
-    """The plan that was prepared before the run, from now on applied by `owner`. Raises: NotFoundError, StateError."""
+    """The plan that was prepared before the run, from now on applied by `owner`.
+
+    Raises: NotFoundError; StateError for one that is over; ConflictError for one that another process applies;
+    StalePlanError for one of which nothing was begun, where what it was computed from has changed: it is withdrawn.
+    """
     with center.store.write(actor, f"plan {plan_id}") as tx:
+        tx.lock("assign")
+        context = Context(tx, center.config, center.types)
         plan = tx.plan(plan_id)
         if plan.state != "applying":
             raise StateError(f"Plan {plan_id} is {plan.state}.", remedy="Make a new one: run the command again.")
+        if not is_ours(plan.owner):
+            _refuse_living(context, plan)
+        if not (gone := _withdraw_stale(context, plan)):
+            tx.set_plan(plan_id, "applying", owner=owner)
+            return _resumed(plan, verbs.Selection(()))
+    raise StalePlanError(
+        f"Plan {plan_id} ({plan.verb}) is stale: since it was made, {gone} changed. Nothing of it was done.",
+        remedy="Run the command again: it makes a new plan.",
+    )
+
+
+def resume(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepared:
+    """The plan whose controller died, or that failed, to go on with what is left of it.
+
+    Raises: NotFoundError; StateError for one of which nothing is left; ConflictError for one that another process
+    applies, or whose objects a later plan has changed; StalePlanError as `adopt`.
+    """
+    with center.store.read() as tx:
+        plan = tx.plan(plan_id)
+    if plan.state == "applying":
+        return adopt(center, plan_id, owner=owner, actor=actor)
+    if plan.state != "failed":
+        raise StateError(f"Plan {plan_id} is {plan.state}: nothing is left to do.", remedy="Run the command again.")
+    with center.store.write(actor, f"resume plan {plan_id}") as tx:
+        tx.lock("assign")
+        later = tx.later_plans(plan_id)
+        if later:
+            raise ConflictError(
+                f"Plan {plan_id} cannot go on: plan {later[0]} has changed the same objects since.",
+                remedy="Run the command that is wanted now.",
+            )
+        again = [o for o in rounds.of_round(plan, rounds.current(plan)) if o.state != "done"]
+        for operation in again:
+            tx.set_operation(plan_id, operation.seq, "pending", message=operation.message, attempts=0)
+        names = sorted(_given_up(plan))
+        tx.add_objects(plan_id, [{"kind": rounds.REOPENED, "name": name} for name in names])
+        if waiting := verbs.get(plan.verb).waiting:
+            tx.set_state("appliance", names, waiting, deadline(Context(tx, center.config, center.types)))
         tx.set_plan(plan_id, "applying", owner=owner)
-        return _resumed(plan, verbs.Selection(()))
+        return _resumed(tx.plan(plan_id), verbs.Selection(()))
+
+
+def cancel(center: Datacenter, plan_id: int, *, owner: str, actor: str, force: bool = False) -> Prepared:
+    """The open plan, from now on to be taken back. `force`: also where its owner may live on another host.
+
+    Raises: NotFoundError; StateError for one that is over; ConflictError for one that is being applied.
+    """
+    with center.store.write(actor, f"cancel plan {plan_id}") as tx:
+        tx.lock("assign")
+        context = Context(tx, center.config, center.types)
+        plan = tx.plan(plan_id)
+        if plan.state != "applying":
+            raise StateError(f"Plan {plan_id} is {plan.state}: it is over.", remedy="Nothing is to be cancelled.")
+        _refuse_living(context, plan, force=force)
+        message = f"{CANCELLED} {actor}."
+        if undo_now(context, verbs.get(plan.verb), plan):
+            tx.set_plan(plan_id, "cancelled", owner=owner, message=message)
+            return Prepared(plan_id)
+        tx.set_plan(plan_id, "applying", owner=owner, message=message)
+        number = rounds.current(plan)
+        left = rounds.of_round(plan, number) if rounds.takes_back(number) else []
+        return Prepared(plan_id, segments_of(left), lines=describe(plan), resumed=True, number=number)
+
+
+def _given_up(plan: Plan) -> set[str]:
+    last = {str(row["name"]): row for row in plan.objects if row.get("kind") == rounds.SETTLED}
+    return {name for name, row in last.items() if row.get("left")}
 
 
 def _prepare(context: Context, change: verbs.Verb, arguments: Mapping[str, object], owner: str) -> Prepared:
     tx = context.tx
     wanted = change.select(context, arguments)
     for plan in tx.open_plans([(change.kind, name) for name in wanted.names]):
-        if lives(plan.owner):
-            raise ConflictError(
-                f"{change.kind.capitalize()} {_names(plan)}: plan {plan.id} ({plan.verb}) is applied by {plan.owner}.",
-                remedy=f"Wait for it, or see `openqrm operation show {plan.id}`.",
-            )
-        if plan.verb == change.name and set(wanted.names) <= set(_names(plan).split(", ")):
+        _refuse_living(context, plan)
+        covered = set(rounds.names(plan, change.kind))
+        if plan.verb == change.name and set(wanted.names) <= covered and not _withdraw_stale(context, plan):
             tx.set_plan(plan.id, "applying", owner=owner)
             return _resumed(plan, wanted)
-        tx.set_plan(plan.id, "cancelled", message=f"replaced by {change.name}")
+        if tx.plan(plan.id).state == "applying":
+            _replace(context, plan, change, covered <= set(wanted.names))
+        wanted = change.select(context, arguments)
     if not wanted.names:
         return Prepared(0, unchanged=wanted.unchanged)
     draft = tx.add_plan(Plan(0, change.name, "planned", "", (), objects=(), owner=owner))
     drawn = change.draw(context, wanted.names, arguments, draft.id)
     operations = group(drawn.steps)
+    objects = basis.signed(context, drawn.objects)
     tx.add_operations(draft.id, operations)
-    tx.add_objects(draft.id, drawn.objects)
-    tx.set_plan(draft.id, "applying", basis=_basis(drawn.objects, operations))
-    plan = replace(draft, objects=drawn.objects, operations=operations)
+    tx.add_objects(draft.id, objects)
+    tx.set_plan(draft.id, "applying", basis=_digest(objects, operations))
+    plan = replace(draft, objects=objects, operations=operations)
     return Prepared(draft.id, segments_of(operations), wanted.unchanged, describe(plan))
 
 
+def _replace(context: Context, plan: Plan, change: verbs.Verb, covers: bool) -> None:
+    """Puts a plan whose owner died out of the way of another change. Raises: ConflictError where that is not safe."""
+    if undo_now(context, verbs.get(plan.verb), plan) or (covers and plan.verb in change.replaces):
+        context.tx.set_plan(plan.id, "cancelled", message=f"replaced by {change.name}")
+        return
+    names = ", ".join(rounds.names(plan, change.kind))
+    raise ConflictError(
+        f"{change.kind.capitalize()} {names}: plan {plan.id} ({plan.verb}) was interrupted half-way.",
+        remedy=f"`openqrm operation resume {plan.id}` ends it, `openqrm operation cancel {plan.id}` takes it back.",
+    )
+
+
+def _refuse_living(context: Context, plan: Plan, *, force: bool = False) -> None:
+    """Returns if nobody applies the plan. Raises: ConflictError."""
+    heard = context.tx.plan_heard(plan.id)
+    here = lives(plan.owner, heard=None, lease_s=0)
+    if here or (not force and lives(plan.owner, heard=heard, lease_s=context.config.deadlines.lease_s)):
+        kind = verbs.get(plan.verb).kind
+        names = ", ".join(rounds.names(plan, kind))
+        until = "" if here else f" (last heard of at {heard:%F %T} UTC)"
+        forced = "" if here else f", or if that controller is gone: `openqrm operation cancel {plan.id} --force`"
+        raise ConflictError(
+            f"{kind.capitalize()} {names}: plan {plan.id} ({plan.verb}) is applied by {plan.owner}{until}.",
+            remedy=f"Wait for it, or see `openqrm operation show {plan.id}`{forced}.",
+        )
+
+
+def _withdraw_stale(context: Context, plan: Plan) -> str:
+    """Withdraws a plan of which nothing was begun and whose basis has changed; what changed, empty: it holds.
+
+    A plan that was begun is carried to its end as it was made: what is half done is to be finished, or taken back.
+    """
+    if any(operation.attempts for operation in plan.operations):
+        return ""
+    gone = basis.changed(context, plan)
+    if gone and undo_now(context, verbs.get(plan.verb), plan):
+        context.tx.set_plan(plan.id, "cancelled", message=f"stale: {rounds.joined(gone)} changed")
+        return rounds.joined(gone)
+    return ""
+
+
 def _resumed(plan: Plan, wanted: verbs.Selection) -> Prepared:
-    """What is left of a plan whose owner died: its operations, or where it was being undone, only the undoing."""
-    undoing = any(operation.phase > UNDO_PHASE for operation in plan.operations)
-    left = [] if undoing else plan.operations
-    return Prepared(plan.id, segments_of(left), wanted.unchanged, describe(plan), resumed=True)
+    """What is left of the round that the plan is in."""
+    number = rounds.current(plan)
+    left = segments_of(rounds.of_round(plan, number))
+    return Prepared(plan.id, left, wanted.unchanged, describe(plan), resumed=True, number=number)
 
 
-def _names(plan: Plan) -> str:
-    return ", ".join(str(item["name"]) for item in plan.objects if item.get("kind") == verbs.get(plan.verb).kind)
-
-
-def _basis(objects: Sequence[Mapping[str, object]], operations: Sequence[Operation]) -> str:
+def _digest(objects: Sequence[Mapping[str, object]], operations: Sequence[Operation]) -> str:
     content = [list(objects), [[o.phase, o.host, o.role, o.verb, list(o.items)] for o in operations]]
     return sha256(json.dumps(content, sort_keys=True, default=str))
-
-
-def segments_of(operations: Sequence[Operation]) -> list[Mapping[str, object]]:
-    """The operations that are still to be done: those of one phase that differ only in their host as one call, and
-    calls that follow each other on the same hosts as one segment."""
-    calls: dict[tuple[int, str, str], dict[str, int]] = {}
-    for operation in operations:
-        if operation.state != "done":
-            calls.setdefault((operation.phase, operation.role, operation.verb), {})[operation.host] = operation.seq
-    segments: list[Mapping[str, object]] = []
-    for hosts, group_ in itertools.groupby(calls.items(), key=lambda call: sorted(call[1])):
-        rows = [_call(role, verb, seqs) for (_, role, verb), seqs in group_]
-        segments.append({"hosts": hosts, "calls": rows})
-    return segments
-
-
-def _call(role: str, verb: str, seqs: Mapping[str, int]) -> dict[str, object]:
-    return {"role": role, "verb": verb, "result": f"{role.rpartition('.')[2]}_result", "seqs": dict(seqs)}
-
-
-def describe(plan: Plan) -> list[str]:
-    """The plan as lines: each member with its resource and why, then each operation with its items."""
-    lines = [f"plan {plan.verb}"]
-    for item in plan.objects:
-        if item.get("kind") == "member":
-            lines.append(
-                f"  {item['name']}/{item['member']} on {item['resource']} (epoch {item['epoch']}): {item['why']}"
-            )
-    for operation in plan.operations:
-        role = operation.role.rsplit(".", 1)[-1]
-        lines.append(f"  {operation.phase}. {operation.host}: {role} {operation.verb}")
-        lines += [f"       {_item_text(item)}" for item in operation.items]
-    return lines
-
-
-def _item_text(item: Mapping[str, object]) -> str:
-    words = []
-    for key, value in sorted(item.items()):
-        if key == "content":
-            words.append(f"sha256={sha256(str(value))[:12]}")
-        elif key not in ("root", "unless"):
-            words.append(f"{key}={value if not isinstance(value, Mapping) else value.get('name', dict(value))}")
-    return " ".join(words)
-
-
-def finish(center: Datacenter, plan_id: int, actor: str) -> Prepared:
-    """Commits the plan if all was done; else adds the operations that undo it and returns their segments."""
-    with center.store.write(actor, f"plan {plan_id}") as tx:
-        plan = tx.plan(plan_id)
-        change = verbs.get(plan.verb)
-        context = Context(tx, center.config, center.types)
-        failed = failures(plan)
-        if not failed:
-            change.commit(context, plan)
-            tx.set_plan(plan_id, "done")
-            return Prepared(plan_id)
-        undo = group(change.undo(context, plan), first_seq=1001)
-        undo = tuple(replace(operation, phase=operation.phase + UNDO_PHASE) for operation in undo)
-        known = {operation.seq for operation in plan.operations}
-        tx.add_operations(plan_id, [operation for operation in undo if operation.seq not in known])
-        tx.set_plan(plan_id, "applying", message=failed[0])
-        return Prepared(plan_id, segments_of(undo), lines=failed)
-
-
-def close(center: Datacenter, plan_id: int, actor: str) -> None:
-    """Ends a plan that was not committed.
-
-    Raises: ApplyError with what failed, and whether it was undone completely.
-    """
-    with center.store.write(actor, f"plan {plan_id}") as tx:
-        plan = tx.plan(plan_id)
-        if plan.state == "done":
-            return
-        left = [o for o in plan.operations if o.phase > UNDO_PHASE and o.state != "done"]
-        context = Context(tx, center.config, center.types)
-        verbs.get(plan.verb).close(context, plan, not left)
-        message = failures(plan)[0]
-        tx.set_plan(plan_id, "failed" if left else "undone", message=message)
-        tx.add_event("error", message, kind="plan", name=str(plan_id))
-    if left:
-        problem = f"{message} Undoing it failed too: {left[0].host}: {left[0].verb}: {left[0].message}"
-        raise ApplyError(problem, remedy=f"See `openqrm operation show {plan_id}`; run the same command again.")
-    raise ApplyError(f"{message} {verbs.get(plan.verb).undone}", remedy=f"See `openqrm operation show {plan_id}`.")
-
-
-def failures(plan: Plan) -> list[str]:
-    """What of the plan was not done, failed operations first; empty if all was done."""
-    forward = [operation for operation in plan.operations if operation.phase <= UNDO_PHASE]
-    failed = [o for o in forward if o.state == "failed"]
-    pending = [o for o in forward if o.state == "pending"]
-    texts = [f"{o.host}: {o.role.rsplit('.', 1)[-1]} {o.verb}: {o.message}" for o in failed]
-    return texts + [f"{o.host}: {o.role.rsplit('.', 1)[-1]} {o.verb}: not done (host unreachable?)" for o in pending]
-
-
-def begin(tx: Writer, plan_id: int, seq: int) -> tuple[Operation, tuple[Mapping[str, object], ...]]:
-    """The operation and the items to hand to its verb now; no items: there is nothing to do.
-
-    Nothing is done once an operation of an earlier phase failed. Items whose `unless` condition holds are left out.
-    """
-    operations = tx.plan(plan_id).operations
-    operation = next(operation for operation in operations if operation.seq == seq)
-    if _hindered(operation, operations):
-        return operation, ()
-    items = _needed(tx, operation)
-    tx.set_operation(plan_id, seq, "pending" if items else "done", attempts=operation.attempts + 1)
-    return operation, items
-
-
-def perform(
-    center: Datacenter, plan_id: int, operation: Operation, items: Sequence[Mapping[str, object]], actor: str
-) -> str:
-    """Does an operation of the controller itself and journals it; returns what failed, empty if nothing did."""
-    error = ""
-    try:
-        nodes.perform(center.store, operation.verb, items, actor)
-    except OpenqrmError as failure:
-        error = str(failure)
-    with center.store.write(actor, f"node {operation.verb}") as tx:
-        tx.set_operation(plan_id, operation.seq, "failed" if error else "done", message=error)
-    return error
-
-
-def _hindered(operation: Operation, operations: Sequence[Operation]) -> bool:
-    forward = operation.phase <= UNDO_PHASE
-    return forward and any(other.phase < operation.phase and other.state != "done" for other in operations)
-
-
-def _needed(tx: Reader, operation: Operation) -> tuple[Mapping[str, object], ...]:
-    names = [str(c["resource"]) for i in operation.items if isinstance(c := i.get("unless"), Mapping)]
-    resources = {resource.name: resource for resource in tx.resources(names)} if names else {}
-    left = []
-    for item in operation.items:
-        condition = item.get("unless")
-        if isinstance(condition, Mapping):
-            resource = resources[str(condition["resource"])]
-            if not nodes.reached(str(condition["verb"]), condition, resource):
-                continue
-        left.append({key: value for key, value in item.items() if key != "unless"})
-    return tuple(left)
-
-
-def end(tx: Writer, plan_id: int, seq: int, error: str) -> str:
-    """Journals the operation's outcome (`error` empty: done) and returns its verb."""
-    tx.set_operation(plan_id, seq, "failed" if error else "done", message=error)
-    return next(operation.verb for operation in tx.plan(plan_id).operations if operation.seq == seq)

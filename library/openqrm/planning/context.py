@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from openqrm.boot import manifest, tree
+from openqrm.boot.arguments import arguments
+from openqrm.boot.manifest import Root
 from openqrm.config import Config
 from openqrm.errors import ConfigError, OpenqrmError
 from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
 from openqrm.planning.operations import Step, role_of
+from openqrm.roots import PRIVATE, is_shared, private_volume
+from openqrm.services import BootService, is_in_scope, running_services
 from openqrm.store import Writer
 from openqrm.types import TypeInfo, TypeRegistry
 
@@ -82,7 +86,7 @@ class Context:
             for row in sorted(assignments, key=lambda row: (row.appliance, row.member))
         ]
 
-    def root(self, image: Image) -> manifest.Root:
+    def root(self, image: Image) -> Root:
         """Where the image's volume is and how it is deployed. Raises: NotFoundError, OpenqrmError."""
         storage = self.storages[image.storage]
         backend = self.types.get("storage", storage.type)
@@ -95,42 +99,82 @@ class Context:
             )
         path = backend.volume_path.format(location=storage.location, volume=image.volume)
         hook = tree.blob(deployment.hook)[0] if deployment.hook else ""
-        return manifest.Root(image, storage, path, deployment, hook)
+        return Root(image, storage, path, deployment, hook)
 
     def manifest(self, member: Member) -> str:
         """The text of the member's manifest."""
         content = manifest.assigned_manifest(
             member.resource,
             member.kernel,
+            arguments(self.config, member.kernel),
             self.agent[0],
             member.appliance,
             member.assignment,
             self.root(member.image),
+            self.private_root(member),
+            {name: digest for name, (digest, _) in self.boot_services(member).items()},
         )
         return manifest.encode(content)
 
-    def grant(self, stage: int, verb: str, member: Member, undo: str = "") -> Step:
-        """Authorize or revoke: one grant of the member's root for its resource."""
-        root = self.root(member.image)
+    @cached_property
+    def _scoped_services(self) -> list[tuple[BootService, Sequence[str]]]:
+        return running_services(self.tx, self.types.family("plugin"))
+
+    def boot_services(self, member: Member) -> dict[str, tuple[str, str]]:
+        """The programs that the member's system runs for plug-ins: name -> digest and text. Raises: ConfigError."""
+        images = {member.image.name, member.image.parent}
+        found = {}
+        for service, scopes in self._scoped_services:
+            if is_in_scope(scopes, member.resource.name, member.appliance.name, images):
+                if not service.program.is_file():
+                    raise ConfigError(
+                        f"Boot service {service.full_name}: there is no {service.program}.",
+                        remedy=f"Correct boot_services of plug-in {service.plugin}, or disable it.",
+                    )
+                found[service.unit] = tree.blob(service.program)
+        return found
+
+    def private_root(self, member: Member) -> Root | None:
+        """Where the member's private directories are, None where it has none."""
+        if member.appliance.root_mode != PRIVATE:
+            return None
+        volume = private_volume(member.appliance.name, member.assignment.member)
+        return self.root(replace(member.image, volume=volume))
+
+    def grants(self, stage: int, verb: str, member: Member, undo: str = "") -> list[Step]:
+        """Authorize or revoke: the member's root and, where it has them, its private directories, for its resource."""
+        root, private = self.root(member.image), self.private_root(member)
+        steps = [self._grant(stage, verb, member, root, is_shared(member.appliance.root_mode), undo)]
+        return [*steps, self._grant(stage, verb, member, private, False, undo)] if private else steps
+
+    def _grant(self, stage: int, verb: str, member: Member, root: Root, read_only: bool, undo: str) -> Step:
         item: dict[str, object] = {
             "volume": root.image.volume,
             "path": root.volume_path,
             "client": manifest.client(member.resource),
-            "read_only": False,
+            "read_only": read_only,
             "epoch": member.assignment.epoch,
         }
-        return Step(stage, root.storage.host, root.deployment.role, verb, item, undo)
+        return Step(stage, root.storage.host, root.deployment.role, verb, item, undo, member.name)
 
-    def power(self, stage: int, verb: str, resource: Resource) -> Step:
+    def power(self, stage: int, verb: str, resource: Resource, member: str = "") -> Step:
         """A power verb for the resource. Raises: NotFoundError where its driver is unknown."""
         driver = self.types.get("power", resource.power_driver)
         item = {"name": resource.name, "mac": resource.boot_mac} | dict(resource.power)
-        return Step(stage, self.config.power_host, driver.role, verb, item)
+        return Step(stage, self.config.power_host, driver.role, verb, item, member=member)
+
+    def reset(self, stage: int, resource: Resource, member: str = "") -> tuple[Step, ...]:
+        """A reset of the resource at this stage; right before it, where the driver can, its boot device is set."""
+        step = self.power(stage, "reset", resource, member)
+        if not self.types.get("power", resource.power_driver).boot_device:
+            return (step,)
+        item = dict(step.item) | {"device": "pxe", "firmware": resource.firmware}
+        return replace(step, stage=stage - 1, verb="boot_device", item=item), step
 
     def hooks(self, stage: int, hook: str, members: Sequence[Member]) -> list[Step]:
         """The calls of one hook of all enabled plug-ins, in dependency order."""
         return [
-            Step(stage + offset, self._hook_host(plugin), plugin.role, hook, _hook_item(member))
+            Step(stage + offset, self._hook_host(plugin), plugin.role, hook, _hook_item(member), member=member.name)
             for offset, plugin in enumerate(self.enabled_plugins(hook))
             for member in members
         ]
@@ -161,9 +205,9 @@ class Context:
         }
         return (plugin.host or "{controller}").format_map(words)
 
-    def boot_step(self, stage: int, verb: str, item: dict[str, object], undo: str = "") -> Step:
+    def boot_step(self, stage: int, verb: str, item: dict[str, object], undo: str = "", member: str = "") -> Step:
         """One file of the boot tree."""
-        return Step(stage, self.config.boot.host, role_of("service", "boot"), verb, item, undo)
+        return Step(stage, self.config.boot.host, role_of("service", "boot"), verb, item, undo, member)
 
     def heard_of(self, resource: Resource) -> bool:
         """Whether the resource's heartbeat is fresh, so that it takes orders."""

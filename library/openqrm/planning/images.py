@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from openqrm.boot.manifest import sha256
-from openqrm.errors import ConflictError, InUseError, InvalidValueError, OpenqrmError
+from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError, OpenqrmError
 from openqrm.model import Image, Plan, Storage, Volume
 from openqrm.names import check_name, check_parameters, check_path, check_size_mib, check_type
+from openqrm.planning import private
 from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
-from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb, names_of
+from openqrm.planning.verbs import Arguments, Drawing, Selection, Trouble, Verb, names_of
 
 BUILD, PREPARE, CREATE, REMOVE = 10, 15, 20, 30
 IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
@@ -38,13 +39,30 @@ def _rows(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[
 
 def _select_new_images(context: Context, arguments: Arguments) -> Selection:
     rows = _rows(arguments, "images", IMAGE_KEYS)
-    there = {image.name for image in context.tx.images([str(row["name"]) for row in rows])}
+    there = {image.name: image for image in context.tx.images([str(row["name"]) for row in rows])}
+    for row in (row for row in rows if row["name"] in there):
+        _refuse_other(f"Image {row['name']}", row, there[str(row["name"])], ("storage", "deployment", "volume"))
     unchanged = {name: f"image {name} exists already" for name in sorted(there)}
     return Selection(tuple(str(row["name"]) for row in rows if row["name"] not in there), unchanged)
 
 
-def _storage(context: Context, row: Mapping[str, object]) -> Storage:
-    return context.tx.storage(check_name("Storage", row.get("storage")))
+def _refuse_other(what: str, row: Mapping[str, object], found: Image | Volume, keys: Sequence[str]) -> None:
+    """Returns if what is there is what is asked for. Raises: ConflictError."""
+    for key in keys:
+        has = getattr(found, key)
+        if row.get(key) and row[key] != has:
+            raise ConflictError(
+                f"{what} exists already, with {key} {has or 'not set'}, not {row[key]}.",
+                remedy="Choose another name, or remove it first.",
+            )
+
+
+def _storage(context: Context, what: str, row: Mapping[str, object]) -> Storage:
+    name = check_name(f"{what}: storage", row.get("storage"))
+    try:
+        return context.tx.storage(name)
+    except NotFoundError:
+        raise NotFoundError(f"{what}: storage", name, context.tx.names("storage")) from None
 
 
 def _archive(context: Context, row: Mapping[str, object]) -> tuple[str, list[Step]]:
@@ -83,7 +101,7 @@ def _draw_new_images(context: Context, names: Sequence[str], arguments: Argument
 def _image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume]:
     """The image and its volume that this row asks for. Raises: InvalidValueError, NotFoundError, ConflictError."""
     name = str(row["name"])
-    storage = _storage(context, row)
+    storage = _storage(context, f"Image {name}", row)
     volume = Volume(0, check_name("Volume", row.get("volume", name)), storage.name, _size(name, row))
     _refuse_taken(context, volume)
     parameters = check_parameters(f"Image {name}", row.get("parameters") or {})
@@ -143,7 +161,7 @@ def _mapping(item: Mapping[str, object], key: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _undo_new(_context: Context, plan: Plan) -> Sequence[Step]:
+def _undo_new(_context: Context, plan: Plan, _trouble: Trouble) -> Sequence[Step]:
     """Removal of what the attempted creations may have left."""
     steps = []
     for operation in plan.operations:
@@ -199,16 +217,14 @@ def _commit_old_images(context: Context, plan: Plan) -> None:
     context.tx.remove("volume", [f"{item['storage']}/{item['volume']}" for item in plan.objects if item["destroy"]])
 
 
-def _no_undo(_context: Context, _plan: Plan) -> Sequence[Step]:
-    """Removed data cannot be brought back; run again, the removal goes on."""
-    return ()
-
-
 def _select_new_volumes(context: Context, arguments: Arguments) -> Selection:
     names, unchanged = [], {}
     for row in _rows(arguments, "volumes", VOLUME_KEYS):
-        full = f"{_storage(context, row).name}/{row['name']}"
-        if context.tx.volumes(str(row["storage"]), [str(row["name"])]):
+        storage = _storage(context, f"Volume {row['name']}", row)
+        full = f"{storage.name}/{row['name']}"
+        found = context.tx.volumes(storage.name, [str(row["name"])])
+        if found:
+            _refuse_other(f"Volume {full}", {**row, "parent": row.get("source")}, found[0], ("size_mib", "parent"))
             unchanged[full] = f"volume {full} exists already"
         else:
             names.append(full)
@@ -222,7 +238,7 @@ def _draw_new_volumes(context: Context, names: Sequence[str], arguments: Argumen
         full = f"{row['storage']}/{row['name']}"
         if full in names:
             storage = context.storages[str(row["storage"])]
-            source = str(row.get("source") or "")
+            source = check_name(f"Volume {full}: source", row["source"]) if row.get("source") else ""
             parameters = check_parameters(f"Volume {full}", row.get("parameters") or {})
             volume = Volume(0, str(row["name"]), storage.name, _size(full, row), source, parameters)
             steps += _clone_steps(context, storage, volume) if source else _create_steps(context, storage, volume, "")
@@ -261,6 +277,7 @@ def _draw_old_volumes(context: Context, names: Sequence[str], arguments: Argumen
     for full in names:
         if full in users:
             raise InUseError(f"Volume {full} is used by image {users[full]}.", remedy="Remove the image first.")
+    private.refuse_mounted(context, names)
     pairs = [full.partition("/") for full in names]
     steps = [_remove_step(context, context.storages[storage], name) for storage, _, name in pairs]
     return Drawing(steps, tuple({"kind": "volume", "name": full} for full in names))
@@ -279,7 +296,7 @@ VERBS = (
         _select_old_images,
         _draw_old_images,
         _commit_old_images,
-        _no_undo,
+        None,
         _close_nothing,
         LEFT,
     ),
@@ -290,7 +307,7 @@ VERBS = (
         _select_old_volumes,
         _draw_old_volumes,
         _commit_old_volumes,
-        _no_undo,
+        None,
         _close_nothing,
         LEFT,
     ),

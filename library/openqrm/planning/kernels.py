@@ -8,7 +8,7 @@ from pathlib import Path
 from openqrm.boot import tree
 from openqrm.errors import InvalidValueError
 from openqrm.model import Kernel, Plan
-from openqrm.names import check_name, check_path, check_sha256
+from openqrm.names import check_kernel_args, check_name, check_path, check_sha256, check_version
 from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
@@ -21,7 +21,7 @@ DEFAULT_KERNEL = "default_kernel"
 
 
 def _rows(arguments: Arguments) -> list[Mapping[str, object]]:
-    """The built kernels: `name`, `version`, `arch`, `default`, and for each file `path`, `sha256`, `size`."""
+    """The built kernels: `name`, `version`, `arch`, `default`, `kernel_args`; of each file `path`, `sha256`, `size`."""
     rows = arguments.get("kernels")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidValueError("No kernel is given.", remedy="Give kernels, a list of what was built.")
@@ -75,16 +75,19 @@ def _kernel(context: Context, row: Mapping[str, object]) -> Kernel:
     name = check_name("Kernel", row.get("name"))
     files = {key: _file(name, key, row.get(key)) for key in FILES}
     known = context.kernels.get(name)
+    parameters = dict(known.parameters) if known else {}
+    if "kernel_args" in row:
+        parameters["kernel_args"] = check_kernel_args(f"Kernel {name}: arguments", row["kernel_args"])
     return Kernel(
         id=known.id if known else 0,
         name=name,
-        version=str(row.get("version")),
+        version=check_version(f"Kernel {name}: version", row.get("version")),
         arch=str(row.get("arch") or "x86_64"),
         vmlinuz=check_sha256(f"Kernel {name}: vmlinuz", files["vmlinuz"]["sha256"]),
         initramfs=check_sha256(f"Kernel {name}: initramfs", files["initramfs"]["sha256"]),
         modules=check_sha256(f"Kernel {name}: modules", files["modules"]["sha256"]),
         sizes={key: files[key].get("size", 0) for key in FILES},
-        parameters=known.parameters if known else {},
+        parameters=parameters,
     )
 
 
@@ -94,8 +97,8 @@ def _file(name: str, key: str, value: object) -> Mapping[str, object]:
     return value
 
 
-def _files(kernel: Kernel) -> tuple[str, str, str, str]:
-    return kernel.version, kernel.vmlinuz, kernel.initramfs, kernel.modules
+def _files(kernel: Kernel) -> tuple[object, ...]:
+    return kernel.version, kernel.vmlinuz, kernel.initramfs, kernel.modules, kernel.parameters
 
 
 def _default(context: Context, row: Mapping[str, object]) -> bool:
@@ -124,7 +127,9 @@ def _draw_add(context: Context, names: Sequence[str], arguments: Arguments, _pla
 
 
 def _default_steps(context: Context, kernel: Kernel) -> list[Step]:
-    return [context.boot_step(DEFAULTS, "present", entry) for entry in tree.default_entries(context.config, kernel)]
+    hooks = [info.hook for info in context.types.family("deployment") if info.hook]
+    entries = tree.default_entries(context.config, kernel, hooks)
+    return [context.boot_step(DEFAULTS, "present", entry) for entry in entries]
 
 
 def _commit_add(context: Context, plan: Plan) -> None:
@@ -149,18 +154,13 @@ def _commit_default(context: Context, plan: Plan) -> None:
     context.tx.set_setting(DEFAULT_KERNEL, plan.objects[0]["name"])
 
 
-def _no_undo(_context: Context, _plan: Plan) -> Sequence[Step]:
-    """Files under their digest harm nobody, and defaults are written whole: running it again finishes it."""
-    return ()
-
-
 def _close(_context: Context, _plan: Plan, _undone: bool) -> None:
     """Nothing was recorded before the commit."""
 
 
 AGAIN = "Run the command again to finish it."
 VERBS = (
-    Verb("kernel_build", "kernel", _select_build, _draw_build, _commit_build, _no_undo, _close, AGAIN),
-    Verb("kernel_add", "kernel", _select_add, _draw_add, _commit_add, _no_undo, _close, AGAIN),
-    Verb("kernel_set_default", "kernel", _select_default, _draw_default, _commit_default, _no_undo, _close, AGAIN),
+    Verb("kernel_build", "kernel", _select_build, _draw_build, _commit_build, None, _close, AGAIN),
+    Verb("kernel_add", "kernel", _select_add, _draw_add, _commit_add, None, _close, AGAIN),
+    Verb("kernel_set_default", "kernel", _select_default, _draw_default, _commit_default, None, _close, AGAIN),
 )

@@ -24,17 +24,9 @@ class Waited:
     seconds: float
 
 
-def perform(store: Store, verb: str, items: Sequence[Item], actor: str) -> None:
-    """Does one verb for a list of nodes: `order`, `cancel`, or the waits `wait_up`, `wait_idle`.
-
-    Raises: DeadlineError, and what the store raises.
-    """
-    changes = {"order": give, "cancel": cancel, "wait_up": expect}
-    if verb in changes:
-        with store.write(actor, f"node {verb}") as tx:
-            changes[verb](tx, items)
-    if verb.startswith("wait_"):
-        wait(store, verb, items)
+def tell(tx: Writer, verb: str, items: Sequence[Item]) -> None:
+    """Does a verb that is over at once: `order` gives orders, `cancel` takes back those that were not fetched yet."""
+    {"order": give, "cancel": cancel}[verb](tx, items)
 
 
 def give(tx: Writer, items: Sequence[Item]) -> None:
@@ -59,6 +51,17 @@ def cancel(tx: Writer, items: Sequence[Item]) -> None:
         tx.set_order(order.id, "superseded")
 
 
+def astray(item: Item, resource: Resource) -> str:
+    """Why waiting for the resource to come up is in vain: it booted, but not what it was to boot. Else empty."""
+    if resource.mode != "deployed" or resource.boot_id == item.get("boot_id", resource.boot_id):
+        return ""
+    if resource.reported_epoch not in (0, item["epoch"]):
+        return f"it booted epoch {resource.reported_epoch}, not {item['epoch']}: its disk, or an old entry"
+    if resource.kernel not in ("", item.get("kernel", resource.kernel)):
+        return f"it booted kernel {resource.kernel[:12]}, not {str(item['kernel'])[:12]}"
+    return ""
+
+
 def reached(verb: str, item: Item, resource: Resource) -> str:
     """Empty if the resource is where the item's wait wants it, else what it is instead."""
     if verb == "wait_idle":
@@ -75,27 +78,28 @@ def reached(verb: str, item: Item, resource: Resource) -> str:
     return ""
 
 
-def wait(store: Store, verb: str, items: Sequence[Item]) -> Waited:
-    """Waits until all items are reached, their deadline passed, or their order failed.
+def wait(store: Store, verb: str, items: Sequence[Item], actor: str) -> Waited:
+    """Waits until all items are reached, their deadline passed, their order failed, or they booted something else.
 
     Raises: DeadlineError for items that are not `soft`, naming each resource and what it last did.
     """
+    if verb == "wait_up":
+        store.again(lambda: _expect(store, items, actor))
     begun = time.monotonic()
     waiting = {str(item["resource"]): item for item in items}
     arrived: list[str] = []
     missing: dict[str, str] = {}
     while waiting:
-        with store.read() as tx:
-            rows = tx.resources(sorted(waiting))
-            failed = _failed_orders(tx, waiting)
+        rows, failed = store.again(lambda: _look(store, waiting))
         for resource in rows:
             item = waiting[resource.name]
             reason = reached(verb, item, resource)
             late = time.monotonic() - begun > float(str(item["deadline_s"]))
-            if not reason:
+            gone = (failed.get(resource.name) or astray(item, resource)) if verb == "wait_up" else ""
+            if gone:
+                missing[resource.name] = gone
+            elif not reason:
                 arrived.append(resource.name)
-            elif resource.name in failed and verb == "wait_up":
-                missing[resource.name] = failed[resource.name]
             elif late:
                 missing[resource.name] = f"after {item['deadline_s']} s {reason}"
             if not reason or resource.name in missing:
@@ -107,13 +111,28 @@ def wait(store: Store, verb: str, items: Sequence[Item]) -> Waited:
     return outcome
 
 
-def _failed_orders(tx: Reader, waiting: Mapping[str, Item]) -> dict[str, str]:
-    """The resources whose order of the awaited epoch failed, with what the node says."""
-    return {
-        order.resource: f"the node reports: {order.message or 'order failed'}"
-        for order in tx.orders(sorted(waiting), states=("failed",))
-        if order.epoch == waiting[order.resource].get("epoch")
-    }
+def _expect(store: Store, items: Sequence[Item], actor: str) -> None:
+    with store.write(actor, "node wait_up") as tx:
+        expect(tx, items)
+
+
+def _look(store: Store, waiting: Mapping[str, Item]) -> tuple[list[Resource], dict[str, str]]:
+    """The resources as they are, and those whose order failed."""
+    with store.read() as tx:
+        return tx.resources(sorted(waiting)), failed_orders(tx, waiting)
+
+
+def failed_orders(tx: Reader, waiting: Mapping[str, Item]) -> dict[str, str]:
+    """The resources whose order of the awaited start failed, with what the node says.
+
+    Another appliance's start may have the same epoch, which is that of a member, but not the same manifest.
+    """
+    failed = {}
+    for order in tx.orders(sorted(waiting), states=("failed",)):
+        item = waiting[order.resource]
+        if (order.epoch, order.manifest) == (item.get("epoch"), item.get("manifest")):
+            failed[order.resource] = f"the node reports: {order.message or 'order failed'}"
+    return failed
 
 
 def _raise_for_missing(items: Sequence[Item], outcome: Waited) -> None:
@@ -125,4 +144,5 @@ def _raise_for_missing(items: Sequence[Item], outcome: Waited) -> None:
         raise DeadlineError(
             f"Not reached by {len(hard)} of {len(items)} resources: {shown}{more}.",
             remedy="See `openqrm event list` and the node's console.",
+            missing=hard,
         )

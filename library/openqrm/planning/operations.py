@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from openqrm.model import Operation
+from openqrm.planning.rounds import FOR
 
 COLLECTION = "openqrm.datacenter"
 # Not a role: what the controller itself does with nodes (openqrm.planning.nodes), journalled like the calls of roles.
@@ -25,7 +26,10 @@ LOCATION_VERBS = ("prepare", "volume_list")
 
 @dataclass(frozen=True)
 class Step:
-    """One item for one verb of a role on a host. `stage` orders steps; only their order counts, not their distance."""
+    """One item for one verb of a role on a host. `stage` orders steps; only their order counts, not their distance.
+
+    `member`: for which member of an appliance it is, as `web01/0`; empty: for everything.
+    """
 
     stage: int
     host: str
@@ -33,6 +37,7 @@ class Step:
     verb: str
     item: Mapping[str, object]
     undo: str = ""
+    member: str = ""
 
 
 def role_of(family: str, name: str = "") -> str:
@@ -48,15 +53,15 @@ def variable_of(role: str, verb: str) -> str:
     return VARIABLES.get(name) or VARIABLES.get(name.split("_", 1)[0], "")
 
 
-def group(steps: Iterable[Step], *, first_seq: int = 1) -> tuple[Operation, ...]:
-    """The steps as operations: one per stage, host, role and verb; stages become phases 1, 2, 3 without gaps.
+def group(steps: Iterable[Step], *, first_seq: int = 1, first_phase: int = 1) -> tuple[Operation, ...]:
+    """The steps as operations: one per stage, host, role and verb; stages become phases without gaps.
 
     Items that occur twice are given once. The order within an operation is that of the steps.
     """
     calls: dict[tuple[int, str, str, str, str], list[Mapping[str, object]]] = {}
     for step in steps:
-        calls.setdefault((step.stage, step.host, step.role, step.verb, step.undo), []).append(step.item)
-    phases = {stage: number for number, stage in enumerate(sorted({key[0] for key in calls}), start=1)}
+        calls.setdefault((step.stage, step.host, step.role, step.verb, step.undo), []).append(_item(step))
+    phases = {stage: number for number, stage in enumerate(sorted({key[0] for key in calls}), start=first_phase)}
     return tuple(
         Operation(
             seq=seq,
@@ -72,6 +77,10 @@ def group(steps: Iterable[Step], *, first_seq: int = 1) -> tuple[Operation, ...]
             sorted(calls.items(), key=lambda call: call[0][:2]), start=first_seq
         )
     )
+
+
+def _item(step: Step) -> Mapping[str, object]:
+    return {**step.item, FOR: step.member} if step.member else step.item
 
 
 def _unique(items: Iterable[Mapping[str, object]]) -> Iterable[Mapping[str, object]]:

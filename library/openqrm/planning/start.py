@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
 from openqrm import matching
 from openqrm.boot import manifest, tree
 from openqrm.errors import ConflictError, NoResourceError
 from openqrm.model import Appliance, Image, Requirements, Resource, Volume
+from openqrm.planning import private
 from openqrm.planning.context import CONTROLLER, Context, Member
+from openqrm.planning.members import deadline
 from openqrm.planning.operations import NODE, Step, role_of
+from openqrm.planning.private import PENDING
+from openqrm.roots import is_shared
 
 CLONE, AUTHORIZE, PUBLISH, ASSIGN_HOOKS, START_HOOKS = 100, 110, 120, 130, 140
 TRIGGER, TAKE_OVER, RESET, WAIT = 150, 160, 170, 180
-# Parameter of a clone's volume until a start that made it was committed.
-PENDING = "pending"
+ORDER_KEYS = ("resource", "epoch", "manifest")
 BOOT_MODES = ("auto", "in_place", "reset")
 
 
@@ -41,19 +43,50 @@ def reserve(context: Context, appliances: Sequence[Appliance], plan_id: int, *, 
     chosen = matching.assign_members(wanted, _free(context, wanted), everything=context.tx.resources)
     images, created = _images(context, appliances)
     rows = [(name, number, chosen[name, number].name, images[name, number].name, plan_id) for name, number, _ in wanted]
+    return Reservation(tuple(_bind(context, rows)), frozenset(created))
+
+
+def reserve_again(context: Context, members: Sequence[Member], plan_id: int) -> list[Member]:
+    """Other resources for members that were taken back, with the images that they have. Raises: NoResourceError."""
+    wanted = [(m.appliance.name, m.assignment.member, m.appliance.requirements) for m in members]
+    images = {(m.appliance.name, m.assignment.member): m.image.name for m in members}
+    chosen = matching.assign_members(wanted, _free(context, wanted), taken_spread=_spread(context, members))
+    rows = [(name, number, chosen[name, number].name, images[name, number], plan_id) for name, number, _ in wanted]
+    return _bind(context, rows)
+
+
+def _spread(context: Context, members: Sequence[Member]) -> dict[str, set[str]]:
+    """The values of the anti-affinity keys that the appliances' other members take up."""
+    keys = {m.appliance.name: m.appliance.requirements.anti_affinity for m in members}
+    rows = context.tx.assignments(appliances=sorted(name for name, key in keys.items() if key))
+    found = {resource.name: resource for resource in context.tx.resources([row.resource for row in rows])}
+    spread: dict[str, set[str]] = {}
+    for row in rows:
+        value = matching.spread_value(found[row.resource], keys[row.appliance])
+        spread.setdefault(row.appliance, set()).add(value)
+    return spread
+
+
+def _bind(context: Context, rows: Sequence[tuple[str, int, str, str, int]]) -> list[Member]:
     assignments = context.tx.assign(rows)
-    deadline = datetime.now(UTC) + timedelta(seconds=2 * context.config.deadlines.node_up_s)
-    context.tx.set_state("resource", [row.resource for row in assignments], "reserved", deadline)
-    return Reservation(tuple(context.members(assignments)), frozenset(created))
+    members = context.members(assignments)
+    private.register(context, members)
+    context.tx.set_state("resource", [row.resource for row in assignments], "reserved", deadline(context))
+    return members
 
 
 def _free(context: Context, wanted: Sequence[tuple[str, int, Requirements]]) -> list[Resource]:
-    """Idle resources that fit any of the requirements and are proven free."""
+    """Idle resources that fit any of the requirements and are proven free: as many of each as could be chosen.
+
+    Where members of an appliance must differ, those after them may be needed too: then it is all.
+    """
+    count = None if any(row[2].anti_affinity for row in wanted) else len(wanted)
     found: dict[str, Resource] = {}
-    for requirements in {row[2] for row in wanted}:
-        for resource in context.tx.candidates(requirements):
-            found[resource.name] = resource
-    free = [resource for resource in found.values() if not why_not_free(context, resource)]
+    free: list[Resource] = []
+    for requirements in dict.fromkeys(row[2] for row in wanted):
+        fitting = _fitting(context, requirements, count)
+        free += [resource for resource, why in fitting if resource.name not in found and not why]
+        found |= {resource.name: resource for resource, _ in fitting}
     if found and not free:
         resource = min(found.values(), key=lambda item: item.name)
         raise NoResourceError(
@@ -61,6 +94,16 @@ def _free(context: Context, wanted: Sequence[tuple[str, int, Requirements]]) -> 
             remedy="Give it a power driver that reads back, or let it boot to idle again.",
         )
     return free
+
+
+def _fitting(context: Context, requirements: Requirements, count: int | None) -> list[tuple[Resource, str]]:
+    """Candidates, each with why it is not free, until `count` of them are (None: all); least waste first."""
+    limit = count
+    while True:
+        rows = [(row, why_not_free(context, row)) for row in context.tx.candidates(requirements, limit)]
+        if count is None or limit is None or len(rows) < limit or sum(not why for _, why in rows) >= count:
+            return rows
+        limit *= 4
 
 
 def why_not_free(context: Context, resource: Resource) -> str:
@@ -107,7 +150,7 @@ def _images(context: Context, appliances: Sequence[Appliance]) -> tuple[dict[tup
 
 
 def _clones(appliance: Appliance, golden: dict[str, Image]) -> bool:
-    return appliance.clone and golden[appliance.image].kind == "golden"
+    return appliance.clone and golden[appliance.image].kind == "golden" and not is_shared(appliance.root_mode)
 
 
 def clone_name(appliance: str, member: int) -> str:
@@ -118,26 +161,29 @@ def clone_name(appliance: str, member: int) -> str:
 def steps(context: Context, members: Sequence[Member], boot: str = "auto") -> list[Step]:
     """All steps of a start. `boot`: `in_place` or `reset` force that way of booting, `auto` takes the quickest."""
     result: list[Step] = []
+    names = [f"{member.image.storage}/{member.image.volume}" for member in members]
+    volumes = {(volume.storage, volume.name): volume for volume in context.tx.named("volume", names)}
     for member in members:
         text = context.manifest(member)
-        result += _storage_steps(context, member)
+        result += _storage_steps(context, member, volumes[member.image.storage, member.image.volume])
         result += _boot_steps(context, member, text)
         result += _node_steps(context, member, manifest.sha256(text), boot)
+    result += private.create_steps(CLONE, context, members)
     result += context.hooks(ASSIGN_HOOKS, "assign", members)
     result += context.hooks(START_HOOKS, "appliance_start", members)
     return result
 
 
-def _storage_steps(context: Context, member: Member) -> list[Step]:
+def _storage_steps(context: Context, member: Member, volume: Volume) -> list[Step]:
     result = []
     if member.image.kind == "clone":
         storage = context.storages[member.image.storage]
         backend = context.types.get("storage", storage.type)
-        volume = context.tx.volume(storage.name, member.image.volume)
         item = {"name": volume.name, "location": storage.location, "source": volume.parent}
         if volume.parameters.get(PENDING):
-            result.append(Step(CLONE, storage.host, backend.role, "volume_clone", item, "volume_remove"))
-    return [*result, context.grant(AUTHORIZE, "authorize", member, "revoke")]
+            clone = Step(CLONE, storage.host, backend.role, "volume_clone", item, "volume_remove", member.name)
+            result.append(clone)
+    return [*result, *context.grants(AUTHORIZE, "authorize", member, "revoke")]
 
 
 def _boot_steps(context: Context, member: Member, text: str) -> list[Step]:
@@ -146,45 +192,60 @@ def _boot_steps(context: Context, member: Member, text: str) -> list[Step]:
     hook = context.types.get("deployment", member.image.deployment).hook
     if hook:
         entries.append(tree.blob_entry(context.config, *tree.blob(hook)))
-    entries += tree.node_entries(context.config, resource.boot_mac, member.kernel, text)
+    entries += [tree.blob_entry(context.config, *program) for program in context.boot_services(member).values()]
+    own = tree.node_entries(context.config, resource.boot_mac, member.kernel, text)
     result = [context.boot_step(PUBLISH, "present", entry, "absent") for entry in entries]
+    result += [context.boot_step(PUBLISH, "present", entry, "absent", member.name) for entry in own]
     if context.config.dhcp_host and resource.address:
         entry = {"name": resource.name, "mac": resource.boot_mac, "address": resource.address}
-        result.append(Step(PUBLISH, context.config.dhcp_host, role_of("service", "dhcp"), "present", entry))
+        result.append(
+            Step(PUBLISH, context.config.dhcp_host, role_of("service", "dhcp"), "present", entry, member=member.name)
+        )
     return result
 
 
 def _node_steps(context: Context, member: Member, digest: str, boot: str) -> list[Step]:
-    """How the node comes up: an order to its idle system where that runs, a reset by its power driver else."""
+    """How the node comes up: an order to its system where that listens, a reset by its power driver else.
+
+    The idle system takes over in place on the same kernel, by kexec into another one, and reboots where it cannot.
+    A reset is left out where the node has come up already: a controller that died may have done it.
+    """
     resource = member.resource
-    listens = context.heard_of(resource) and resource.mode == "idle" and boot != "reset"
-    in_place = listens and resource.kernel == member.kernel.vmlinuz
-    wait = {
+    listens = context.heard_of(resource) and boot != "reset"
+    idle = listens and resource.mode == "idle"
+    wait: dict[str, object] = {
         "resource": resource.name,
         "epoch": member.assignment.epoch,
         "manifest": digest,
+        "kernel": member.kernel.vmlinuz,
+        "boot_id": resource.boot_id,
         "stage": "up",
         "deadline_s": context.config.deadlines.node_up_s,
     }
-    result = [Step(WAIT, CONTROLLER, NODE, "wait_up", wait)]
-    if not listens and not resource.power_driver:
+    first = wait | {"stage": "init"}
+    result = [_node(WAIT, "wait_up", wait, member)]
+    if idle or (listens and resource.mode == "deployed" and not resource.power_driver):
+        order = "assign" if idle else "reboot"
+        result.append(_node(TRIGGER, "order", {key: wait[key] for key in ORDER_KEYS} | {"order": order}, member))
+    elif resource.power_driver:
+        result += _reset(context, TRIGGER, member, first)
+    else:
         raise NoResourceError(
             f"Resource {resource.name} cannot be booted: its idle system takes no orders and it has no power driver.",
             remedy="Let it boot from the network, or set its power driver.",
         )
-    if listens:
-        order = {
-            "resource": resource.name,
-            "order": "assign" if in_place else "reboot",
-            "epoch": member.assignment.epoch,
-            "manifest": digest,
-        }
-        result.append(Step(TRIGGER, CONTROLLER, NODE, "order", order))
-    else:
-        result.append(context.power(TRIGGER, "reset", resource))
-    if listens and resource.power_driver and boot == "auto":
-        first = wait | {"stage": "init", "deadline_s": context.config.deadlines.node_up_s // 3}
-        result.append(Step(TAKE_OVER, CONTROLLER, NODE, "wait_up", first | {"soft": True}))
-        fallback = context.power(RESET, "reset", resource)
-        result.append(replace(fallback, item=dict(fallback.item) | {"unless": {"verb": "wait_up"} | first}))
+    if idle and resource.power_driver and boot == "auto":
+        first["deadline_s"] = context.config.deadlines.node_up_s // 3
+        result.append(_node(TAKE_OVER, "wait_up", first | {"soft": True}, member))
+        result += _reset(context, RESET, member, first)
     return result
+
+
+def _node(stage: int, verb: str, item: dict[str, object], member: Member) -> Step:
+    return Step(stage, CONTROLLER, NODE, verb, item, member=member.name)
+
+
+def _reset(context: Context, stage: int, member: Member, unless: dict[str, object]) -> list[Step]:
+    condition = {"unless": {"verb": "wait_up"} | unless}
+    steps = context.reset(stage, member.resource, member.name)
+    return [replace(step, item=dict(step.item) | condition) for step in steps]

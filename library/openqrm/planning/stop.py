@@ -20,15 +20,22 @@ def steps(context: Context, members: Sequence[Member], *, force: bool = False) -
     result: list[Step] = []
     for member in members:
         for name in tree.node_names(member.resource.boot_mac):
-            result.append(context.boot_step(UNPUBLISH, "absent", tree.entry(context.config, name)))
+            entry = tree.entry(context.config, name)
+            result.append(context.boot_step(UNPUBLISH, "absent", entry, member=member.name))
         result += _node_steps(context, member, force)
-        result.append(context.grant(REVOKE, "revoke", member))
+        result += context.grants(REVOKE, "revoke", member)
     return result + context.hooks(HOOKS, "appliance_stop", members)
 
 
 def _node_steps(context: Context, member: Member, force: bool) -> list[Step]:
+    """How the node leaves its service: asked where its system listens, reset by its power driver else.
+
+    Nothing is to be done where it idles, unless it was told to boot meanwhile. A reset is left out where the node idles
+    after a new boot.
+    """
     resource = member.resource
-    if resource.mode == "idle" and context.heard_of(resource):
+    heard = context.heard_of(resource)
+    if resource.mode == "idle" and heard and resource.state != "starting":
         return []
     deadline = context.config.deadlines
     wait: dict[str, object] = {
@@ -36,29 +43,42 @@ def _node_steps(context: Context, member: Member, force: bool) -> list[Step]:
         "boot_id": resource.boot_id,
         "deadline_s": deadline.node_down_s + deadline.node_up_s,
     }
-    result = [Step(WAIT, CONTROLLER, NODE, "wait_idle", wait)]
-    listens = context.heard_of(resource) and resource.mode == "deployed" and not force
-    if listens:
+    result = [_node(WAIT, "wait_idle", wait, member)]
+    asked = heard and not (force and resource.power_driver)
+    if asked:
         order: dict[str, object] = {
             "resource": resource.name,
             "order": "release",
             "epoch": member.assignment.epoch,
             "manifest": "",
         }
-        result.append(Step(RELEASE, CONTROLLER, NODE, "order", order))
-        if resource.power_driver:
-            result.append(Step(WAIT_RELEASED, CONTROLLER, NODE, "wait_idle", wait | {"soft": True}))
+        result.append(_node(RELEASE, "order", order, member))
+    if asked and resource.power_driver:
+        result.append(_node(WAIT_RELEASED, "wait_idle", wait | {"soft": True}, member))
     if resource.power_driver:
-        reset = context.power(RESET if listens else RELEASE + 1, "reset", resource)
-        if listens:
-            reset = replace(reset, item=dict(reset.item) | {"unless": {"verb": "wait_idle"} | wait})
-        result.append(reset)
+        condition = {"unless": {"verb": "wait_idle"} | wait}
+        resets = context.reset(RESET if asked else RELEASE + 2, resource, member.name)
+        result += [replace(step, item=dict(step.item) | condition) for step in resets]
+    return result
+
+
+def _node(stage: int, verb: str, item: dict[str, object], member: Member) -> Step:
+    return Step(stage, CONTROLLER, NODE, verb, item, member=member.name)
+
+
+def fence_steps(context: Context, members: Sequence[Member]) -> list[Step]:
+    """Taking a service back from nodes that did not come up: unpublished, switched off where that can be, revoked."""
+    result: list[Step] = []
+    for member in members:
+        result += [step for step in steps(context, [member], force=True) if not touches_node(step)]
+        if member.resource.power_driver:
+            result.append(context.power(RESET, "off", member.resource, member.name))
     return result
 
 
 def touches_node(step: Step) -> bool:
     """Whether the step asks something of the node or its power driver."""
-    return step.stage in (RELEASE, RELEASE + 1, WAIT_RELEASED, RESET, WAIT)
+    return RELEASE <= step.stage <= WAIT
 
 
 def clone_steps(context: Context, members: Sequence[Member], created: frozenset[str]) -> list[Step]:
@@ -69,5 +89,5 @@ def clone_steps(context: Context, members: Sequence[Member], created: frozenset[
             storage = context.storages[member.image.storage]
             backend = context.types.get("storage", storage.type)
             item: dict[str, object] = {"name": member.image.volume, "location": storage.location}
-            result.append(Step(REMOVE, storage.host, backend.role, "volume_remove", item))
+            result.append(Step(REMOVE, storage.host, backend.role, "volume_remove", item, member=member.name))
     return result

@@ -32,15 +32,10 @@ def _commit(_context: Context, _plan: Plan) -> None:
     """There is nothing to record: the storages were recorded before."""
 
 
-def _undo(_context: Context, _plan: Plan) -> Sequence[Step]:
-    """A server that is half prepared harms nobody; running it again finishes it."""
-    return ()
-
-
 def _close(_context: Context, _plan: Plan, _undone: bool) -> None:
     """There is nothing to record."""
 
 
 VERBS = (
-    Verb("storage_prepare", "storage", _select, _draw, _commit, _undo, _close, "Run the command again to finish it."),
+    Verb("storage_prepare", "storage", _select, _draw, _commit, None, _close, "Run the command again to finish it."),
 )

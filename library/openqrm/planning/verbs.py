@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Plan
+from openqrm.names import check_name
 from openqrm.planning.context import Context
 from openqrm.planning.operations import Step
 
@@ -30,36 +31,73 @@ class Drawing:
     objects: Objects
 
 
+Trouble = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Onward:
+    """What a plan does after something was taken back: go `forward` again, or take back more. None of both: it ends."""
+
+    drawing: Drawing
+    forward: bool
+
+
+def _nothing(_context: Context, _plan: Plan, _trouble: Trouble, _left: Trouble) -> Onward | None:
+    return None
+
+
+def _not_withdrawn(_context: Context, _plan: Plan) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Verb:
-    """One kind of plan. `undone` says in a word to the user what is left after an undo."""
+    """One kind of plan. `undone` says in a word to the user what is left after an undo.
+
+    The functions get the part of the plan that they are to act on (openqrm.planning.rounds.part).
+
+    - `commit`: all of it was done.
+    - `undo`: the steps that take back what was done of it; the trouble is member -> why. None: what was done stays, and
+      carrying the plan out again goes on with it.
+    - `again`: the steps of `undo` were carried out (but for what is `left`): what comes next.
+    - `close`: it is given up; the last argument says whether everything was taken back.
+    - `withdraw`: nothing of it was begun: the store as it was before. Returns whether that can be.
+    - `waiting`: the state of its appliances while it is applied.
+    - `replaces`: verbs whose plans it may take the place of when their controller died, as it takes all of it back.
+    """
 
     name: str
     kind: str
     select: Callable[[Context, Arguments], Selection]
     draw: Callable[[Context, Sequence[str], Arguments, int], Drawing]
     commit: Callable[[Context, Plan], None]
-    undo: Callable[[Context, Plan], Sequence[Step]]
+    undo: Callable[[Context, Plan, Trouble], Sequence[Step]] | None
     close: Callable[[Context, Plan, bool], None]
     undone: str = "What it had done was undone."
+    again: Callable[[Context, Plan, Trouble, Trouble], Onward | None] = _nothing
+    withdraw: Callable[[Context, Plan], bool] = _not_withdrawn
+    replaces: frozenset[str] = frozenset()
+    waiting: str = ""
 
 
 def names_of(arguments: Arguments, key: str) -> list[str]:
-    """The names under `key`, a list or comma-separated text, each once. Raises: InvalidValueError."""
+    """The names under `key`, a list or comma-separated text, each once and valid. Raises: InvalidValueError."""
     value = arguments.get(key)
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list) or not names:
         raise InvalidValueError(f"No {key[:-1]} is named.", remedy=f"Give {key}, as `-e {key}=one,two`.")
-    return list(dict.fromkeys(str(name) for name in names))
+    for name in names:
+        for part in name.split("/", 1) if key == "volumes" and isinstance(name, str) else [name]:
+            check_name(key[:-1].capitalize(), part)
+    return list(dict.fromkeys(names))
 
 
 def known() -> dict[str, Verb]:
     """All verbs by name."""
-    from openqrm.planning import appliances, images, kernels, machines, storages
+    from openqrm.planning import appliances, images, kernels, machines, private, storages
 
-    return {
-        verb.name: verb for verb in (*appliances.VERBS, *images.VERBS, *kernels.VERBS, *machines.VERBS, *storages.VERBS)
-    }
+    modules = (appliances, images, kernels, machines, private, storages)
+    return {verb.name: verb for module in modules for verb in module.VERBS}
 
 
 def get(name: str) -> Verb:

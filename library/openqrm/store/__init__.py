@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import sqlalchemy as sa
 
+from openqrm.errors import TransactionLostError
 from openqrm.store import engine as engines
 from openqrm.store.migrate import current, head, upgrade
 from openqrm.store.reader import Reader
@@ -14,6 +17,8 @@ from openqrm.store.writer import Writer
 
 __all__ = ["Reader", "Store", "Writer", "current", "head", "open_store", "upgrade"]
 LOCK_TIMEOUT_S = 30.0
+ATTEMPTS = 5
+T = TypeVar("T")
 
 
 class Store:
@@ -38,6 +43,18 @@ class Store:
             writer = Writer(connection, actor, reason)
             yield writer
             writer.flush()
+
+    def again(self, work: Callable[[], T]) -> T:
+        """What `work` returns, which is one transaction of this store: done again where the database broke it off.
+
+        Raises: TransactionLostError after the last attempt; what `work` raises.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return work()
+            except TransactionLostError:
+                time.sleep(engines.PAUSE_S)
+        return work()
 
     def close(self) -> None:
         """Closes all connections."""

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from openqrm.errors import ConflictError, InvalidValueError, StoreError
+from openqrm.errors import ConflictError, InvalidValueError, StoreError, TransactionLostError
 from openqrm.store.schema import REVISIONS
 
+# How long a server that is away is waited for, and how often it is asked in that time.
+RECONNECT_S, PAUSE_S = 10.0, 0.2
+# What PostgreSQL and libpq say while the server is away: words of an error that has no code of its own.
+AWAY = (
+    "starting up",
+    "shutting down",
+    "recovery mode",
+    "not yet accepting",
+    "refused",
+    "No such file",
+    "closed the conn",
+)
 SCHEMES = ("sqlite", "postgresql+psycopg")
 WRITE = {"openqrm_write": True}
 # A reader sees one state of the store however many queries it makes.
@@ -49,7 +64,7 @@ def connect(url: sa.URL, timeout_s: float) -> sa.Engine:
 
 def _sqlite(url: sa.URL, timeout_s: float) -> sa.Engine:
     arguments = {"timeout": timeout_s, "isolation_level": None, "check_same_thread": False}
-    engine = sa.create_engine(url, connect_args=arguments)
+    engine = sa.create_engine(url, connect_args=arguments, json_deserializer=_from_json)
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
@@ -66,6 +81,11 @@ def _sqlite(url: sa.URL, timeout_s: float) -> sa.Engine:
     return engine
 
 
+def _from_json(text: str) -> Any:
+    """The value of a JSON column. Most are empty mappings, for which the parser is not asked."""
+    return {} if text == "{}" else json.loads(text)
+
+
 @contextlib.contextmanager
 def transaction(engine: sa.Engine, *, write: bool) -> Iterator[sa.Connection]:
     """A connection in one transaction: committed at the end of a write, rolled back on any exception.
@@ -74,8 +94,40 @@ def transaction(engine: sa.Engine, *, write: bool) -> Iterator[sa.Connection]:
     InvalidValueError for a value that it cannot hold.
     """
     options = WRITE if write else PG_READ if engine.dialect.name == "postgresql" else {}
-    with translated(engine), engine.connect().execution_options(**options) as connection, connection.begin():
+    with (
+        translated(engine),
+        _connected(engine).execution_options(**options) as connection,
+        connection.begin(),
+        _lost(engine),
+    ):
         yield connection
+
+
+def _connected(engine: sa.Engine) -> sa.Connection:
+    """A connection; a server that restarts is waited for."""
+    end = time.monotonic() + RECONNECT_S
+    while True:
+        try:
+            return engine.connect()
+        except exc.OperationalError as error:
+            away = engine.dialect.name == "postgresql" and any(word in str(error.orig) for word in AWAY)
+            if not away or time.monotonic() > end:
+                raise
+        time.sleep(PAUSE_S)
+
+
+@contextlib.contextmanager
+def _lost(engine: sa.Engine) -> Iterator[None]:
+    """Tells what broke before the commit, so that nothing was written, from what broke in it."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        if not (error.connection_invalidated or "deadlock detected" in str(error.orig)):
+            raise
+        raise TransactionLostError(
+            f"Store {shown(engine.url)}: the transaction was broken off: {_line(error)}.",
+            remedy="Nothing of it was written: run the command again.",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -98,6 +150,11 @@ def translated(engine: sa.Engine) -> Iterator[None]:
 
 def _store_error(url: sa.URL, error: exc.DBAPIError) -> StoreError:
     line = _line(error)
+    if error.connection_invalidated:
+        return StoreError(
+            f"Store {shown(url)}: the connection broke while a change was written: {line}.",
+            remedy="Run the command again: it goes on from what is there.",
+        )
     if any(word in line for word in ("locked", "lock timeout", "deadlock")):
         return StoreError(
             f"Store {shown(url)} is busy: {line}.",
@@ -134,9 +191,14 @@ def check_revision(engine: sa.Engine) -> None:
         return
     if not found:
         raise StoreError(f"Store {name} does not exist or is empty.", remedy="Run `openqrm db upgrade` to create it.")
-    if found in REVISIONS:
-        raise StoreError(f"Store {name} has schema {found}, older than {wanted}.", remedy="Run `openqrm db upgrade`.")
-    raise StoreError(
-        f"Store {name} has schema {found}, which this openQRM (schema {wanted}) does not know.",
-        remedy="A newer openQRM wrote it: install that version, then run `openqrm db upgrade`.",
-    )
+    check_known(engine, found)
+    raise StoreError(f"Store {name} has schema {found}, older than {wanted}.", remedy="Run `openqrm db upgrade`.")
+
+
+def check_known(engine: sa.Engine, found: str) -> None:
+    """Returns if the schema is one that this library has migrations for, or none. Raises: StoreError."""
+    if found and found not in REVISIONS:
+        raise StoreError(
+            f"Store {shown(engine.url)} has schema {found}, which this openQRM (schema {REVISIONS[-1]}) does not know.",
+            remedy="A newer openQRM wrote it: install that version, then run `openqrm db upgrade`.",
+        )

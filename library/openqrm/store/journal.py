@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,14 @@ class JournalReader(Access):
             raise NotFoundError("plan", str(plan_id), [str(known) for known in ids])
         return found[0]
 
+    def operation(self, plan_id: int, seq: int) -> Operation:
+        """One operation of a plan, without reading the others. Raises: NotFoundError."""
+        table = schema.operations
+        found = self._rows(sa.select(table).where(table.c.plan == plan_id, table.c.seq == seq))
+        if not found:
+            raise NotFoundError("Operation", f"{plan_id}/{seq}")
+        return _operation(found[0])
+
     def plans(self, states: Iterable[str] | None = None, limit: int = 50) -> list[Plan]:
         """The newest plans in these states, newest first."""
         return self._plans(self._chosen((schema.plans.c.state, states)), limit)
@@ -40,6 +49,28 @@ class JournalReader(Access):
             return []
         is_open = schema.plans.c.state.in_(schema.OPEN_PLAN_STATES)
         return self._plans([is_open, schema.plans.c.id.in_(sa.select(table.c.plan).where(sa.or_(*named)))])
+
+    def plan_heard(self, plan_id: int) -> datetime | None:
+        """When something was last journalled of the plan; None if nothing is known of it."""
+        table, name = schema.audit, str(plan_id)
+        newest = sa.select(sa.func.max(table.c.time, type_=table.c.time.type))
+        # The names of its operations: between `7/` and `70`, the character after the slash.
+        operations = [table.c.kind == "operation", table.c.name >= f"{name}/", table.c.name < f"{name}0"]
+        times = [
+            self._connection.execute(newest.where(*where)).scalar()
+            for where in (operations, [table.c.kind == "plan", table.c.name == name])
+        ]
+        return max((time for time in times if time is not None), default=None)
+
+    def later_plans(self, plan_id: int) -> list[int]:
+        """The newer plans that name one of this plan's objects and did something, oldest first."""
+        mine, other, plans = schema.plan_objects, schema.plan_objects.alias(), schema.plans
+        same = sa.and_(other.c.kind == mine.c.kind, other.c.name == mine.c.name, other.c.plan > mine.c.plan)
+        query = sa.select(plans.c.id).where(
+            plans.c.id.in_(sa.select(other.c.plan).select_from(mine.join(other, same)).where(mine.c.plan == plan_id)),
+            plans.c.state != "cancelled",
+        )
+        return list(self._connection.scalars(query.order_by(plans.c.id)))
 
     def orders(
         self, resource_names: Iterable[str] | None = None, states: Iterable[str] | None = ("pending",)
@@ -100,8 +131,7 @@ class JournalReader(Access):
         found: dict[int, list[Operation]] = defaultdict(list)
         query = sa.select(table).where(self._among(table.c.plan, plans)).order_by(table.c.plan, table.c.seq)
         for row in self._rows(query):
-            fields = {key: value for key, value in row.items() if key != "plan"}
-            found[row["plan"]].append(Operation(**{**fields, "items": tuple(row["items"])}))
+            found[row["plan"]].append(_operation(row))
         return found
 
     def _plan_objects(self, plans: Sequence[int]) -> dict[int, list[Mapping[str, Any]]]:
@@ -111,6 +141,11 @@ class JournalReader(Access):
         for plan, data in self._connection.execute(query.order_by(table.c.plan, table.c.position)):
             found[plan].append(data)
         return found
+
+
+def _operation(row: sa.RowMapping) -> Operation:
+    fields = {key: value for key, value in row.items() if key != "plan"}
+    return Operation(**{**fields, "items": tuple(row["items"])})
 
 
 def _about(table: sa.Table, kind: str, name: str) -> list[sa.ColumnElement[bool]]:

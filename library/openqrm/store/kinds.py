@@ -15,21 +15,23 @@ from openqrm.store import schema
 
 Object = Resource | Kernel | Storage | Volume | Image | Appliance
 T = TypeVar("T", Resource, Kernel, Storage, Volume, Image, Appliance)
-# Only Writer.set_state writes these into a row that exists.
+# What `save` leaves as it is in a row that exists: only `set_state` and `report` write it, maybe since it was read.
 STATE_FIELDS = frozenset({"state", "deadline"})
+REPORTED_FIELDS = frozenset({"boot_id", "kernel", "last_seen", "manifest", "mode", "reported_epoch", "stage"})
 
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """A kind of object: its class, its table and what it refers to, as field -> kind."""
+    """A kind of object: its class, its table, what it refers to (field -> kind), and the fields that `save` keeps."""
 
     name: str
     cls: type[T]
     table: sa.Table
     refers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    kept: frozenset[str] = STATE_FIELDS
 
 
-RESOURCE = Kind("resource", Resource, schema.resources)
+RESOURCE = Kind("resource", Resource, schema.resources, kept=STATE_FIELDS | REPORTED_FIELDS)
 KERNEL = Kind("kernel", Kernel, schema.kernels)
 STORAGE = Kind("storage", Storage, schema.storages)
 VOLUME = Kind("volume", Volume, schema.volumes, {"storage": "storage"})
@@ -52,6 +54,8 @@ def reference(value: Object, field: str) -> str:
 
 def plain(value: Any) -> Any:
     """The value as JSON has it: dataclasses as mappings, sets as sorted lists, times as text."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if dataclasses.is_dataclass(value):
         return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -83,9 +87,10 @@ def requirements(row: Mapping[str, Any]) -> Requirements:
 
 
 def changes(old: Object, new: Object) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What differs between two versions of an object, before and after, as JSON; states are left out."""
+    """What differs between two versions of an object, before and after, as JSON; what `save` keeps is left out."""
     before, after = plain(old), plain(new)
-    names = [name for name in before if before[name] != after[name] and name not in STATE_FIELDS | {"id"}]
+    kept = KIND_OF[type(new)].kept | {"id"}
+    names = [name for name in before if before[name] != after[name] and name not in kept]
     return {name: before[name] for name in names}, {name: after[name] for name in names}
 
 

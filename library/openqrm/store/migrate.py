@@ -31,25 +31,30 @@ def current(url: str, *, timeout_s: float = 30) -> str:
         engine.dispose()
 
 
-def upgrade(url: str, *, timeout_s: float = 30) -> str:
+def upgrade(url: str, *, timeout_s: float = 30, check: bool = False) -> str:
     """Creates the store or brings its schema to the newest revision, which is returned. One transaction.
+
+    `check`: only finds out whether it could.
 
     Raises: StoreError, also for a store that a newer openQRM wrote.
     """
     parsed = engines.parse_url(url)
-    _prepare_file(parsed)
+    if not check:
+        prepare_file(parsed)
     engine = engines.connect(parsed, timeout_s)
     try:
-        if engines.revision(engine) not in ("", *REVISIONS):
-            engines.check_revision(engine)
+        engines.check_known(engine, engines.revision(engine))
+        if check:
+            return head()
         with engines.transaction(engine, write=True) as connection:
-            _migrate(connection)
+            lock(connection)
+            migrate(connection)
     finally:
         engine.dispose()
     return head()
 
 
-def _prepare_file(url: sa.URL) -> None:
+def prepare_file(url: sa.URL) -> None:
     """A new SQLite file belongs to its user alone: it holds digests of tokens and encrypted secrets."""
     if url.drivername != "sqlite":
         return
@@ -64,12 +69,17 @@ def _prepare_file(url: sa.URL) -> None:
         ) from error
 
 
-def _migrate(connection: sa.Connection) -> None:
-    from alembic import command
-
+def lock(connection: sa.Connection) -> None:
+    """Keeps other migrations waiting until the transaction ends; on SQLite every write transaction does."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(LOCK)
-    command.upgrade(alembic_config(connection), "head")
+
+
+def migrate(connection: sa.Connection, revision: str = "head") -> None:
+    """Brings the schema to this revision, in the transaction of the connection."""
+    from alembic import command
+
+    command.upgrade(alembic_config(connection), revision)
 
 
 def alembic_config(connection: sa.Connection) -> Config:

@@ -13,10 +13,10 @@ from openqrm.errors import InUseError, InvalidValueError, NotFoundError
 from openqrm.model import Resource, Volume
 from openqrm.states import check_transition
 from openqrm.store import refusals, schema
+from openqrm.store.identity_writer import IdentityWriter
 from openqrm.store.kinds import (
     KIND_OF,
     KINDS,
-    STATE_FIELDS,
     Kind,
     Object,
     T,
@@ -26,7 +26,6 @@ from openqrm.store.kinds import (
     full_name,
     plain,
 )
-from openqrm.store.writing import WriteAccess
 
 # What `report` may write: what a machine tells of itself.
 OBSERVED = frozenset(
@@ -51,11 +50,12 @@ STATEFUL = {"resource": schema.resources, "appliance": schema.appliances}
 AT_REST = ("stopped", "failed")
 
 
-class ObjectWriter(WriteAccess):
-    """Objects: `save`, `remove`, `set_state`, `report`, `set_token`."""
+class ObjectWriter(IdentityWriter):
+    """Objects: `save`, `remove`, `set_state`, `report`."""
 
     def save(self, values: Sequence[T]) -> list[T]:
-        """The objects as stored. Id 0 adds one; any other changes all fields of that object but state and deadline.
+        """The objects as stored. Id 0 adds one; any other changes the fields of that object: all but its state, its
+        deadline, and what only heartbeats tell of a resource.
 
         Raises: ConflictError for a name, MAC or storage address that is taken; NotFoundError for an id that is gone
         or a reference to nothing.
@@ -109,16 +109,18 @@ class ObjectWriter(WriteAccess):
 
         Raises: InvalidValueError for any other field; NotFoundError.
         """
-        unknown = sorted(fields.keys() - OBSERVED)
-        if unknown:
-            known = ", ".join(sorted(OBSERVED))
-            raise InvalidValueError(f"{unknown[0]} is not observed.", remedy=f"Observed: {known}.")
-        self._set(resource, {name: plain(value) if name == "hardware" else value for name, value in fields.items()})
+        self._set(resource, _observed(fields))
 
-    def set_token(self, resource: str, token_sha256: str) -> None:
-        """Stores the digest of the resource's only valid token. Raises: NotFoundError."""
-        self._set(resource, {"token_sha256": token_sha256})
-        self._audit("token", "resource", resource, {}, {})
+    def report_all(self, reports: Mapping[str, Mapping[str, Any]]) -> None:
+        """As `report`, for many: resource -> its fields. Raises: InvalidValueError; NotFoundError."""
+        table = schema.resources
+        known = self._connection.scalars(sa.select(table.c.name).where(self._among(table.c.name, reports)))
+        self._require("resource", reports, dict.fromkeys(known))
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for name, fields in reports.items():
+            alike.setdefault(tuple(sorted(fields)), []).append({"row_name": name, **_observed(fields)})
+        for rows in alike.values():
+            self._connection.execute(sa.update(table).where(table.c.name == sa.bindparam("row_name")), rows)
 
     def _set(self, resource: str, fields: Mapping[str, Any]) -> None:
         update = sa.update(schema.resources).where(schema.resources.c.name == resource).values(**fields)
@@ -189,7 +191,7 @@ class ObjectWriter(WriteAccess):
         if not values:
             return
         rows = [columns(value) for value in values]
-        names = [name for name in rows[0] if name not in STATE_FIELDS]
+        names = [name for name in rows[0] if name not in kind.kept]
         update = sa.update(kind.table).where(kind.table.c.id == sa.bindparam("row_id"))
         ids = [{"row_id": value.id} for value in values]
         written = [key | {name: row[name] for name in names} for key, row in zip(ids, rows, strict=True)]
@@ -223,7 +225,16 @@ class ObjectWriter(WriteAccess):
         self._connection.execute(sa.update(kind.table).where(*where).values(parent=new.name))
 
 
+def _observed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a report as columns. Raises: InvalidValueError."""
+    unknown = sorted(fields.keys() - OBSERVED)
+    if unknown:
+        known = ", ".join(sorted(OBSERVED))
+        raise InvalidValueError(f"{unknown[0]} is not observed.", remedy=f"Observed: {known}.")
+    return {name: plain(value) if name == "hardware" else value for name, value in fields.items()}
+
+
 def _kept_state(value: T, stored: T) -> T:
-    """The value with the state and deadline that are stored."""
-    kept = {name: getattr(stored, name) for name in STATE_FIELDS if hasattr(stored, name)}
+    """The value with those fields as they are stored that `save` leaves alone."""
+    kept = {name: getattr(stored, name) for name in KIND_OF[type(value)].kept if hasattr(stored, name)}
     return dataclasses.replace(value, **kept)

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Requirements, Resource, Storage, Volume
 from openqrm.store import schema
-from openqrm.store.access import Access, Rows
+from openqrm.store.access import Rows
+from openqrm.store.identity import IdentityReader
 from openqrm.store.journal import JournalReader
 from openqrm.store.kinds import KINDS, full_name, requirements
 
@@ -53,7 +54,7 @@ RESOURCE_FIELDS = _fields(schema.resources, "nic_count", "token_sha256")
 ASSIGNMENT_FIELDS = _fields(schema.assignments, "shared", "since")
 
 
-class ObjectReader(Access):
+class ObjectReader(IdentityReader):
     """Resources, kernels, storages, volumes, images, appliances and assignments. Lists are sorted by name."""
 
     def resources(
@@ -80,9 +81,12 @@ class ObjectReader(Access):
         return next(iter(self.resources(macs=[mac])), None)
 
     def resource_by_token(self, token_sha256: str) -> Resource | None:
-        """The resource whose token has this SHA-256."""
-        where = [schema.resources.c.token_sha256 == token_sha256]
-        return next(iter(self._resources(where, [])), None)
+        """The resource whose token has this SHA-256: its current one, or for a short time the one before."""
+        found = next(iter(self._resources([schema.resources.c.token_sha256 == token_sha256], [])), None)
+        if found is not None:
+            return found
+        holder = self.previous_holder(token_sha256)
+        return None if holder is None else self.resource(holder)
 
     def kernels(self, names: Names = None) -> list[Kernel]:
         """The kernels, of these names if given."""
@@ -239,7 +243,9 @@ class ObjectReader(Access):
         limit: int | None = None,
         everything: bool = False,
     ) -> list[Resource]:
-        rows = self._rows(sa.select(*RESOURCE_FIELDS).where(*where).order_by(*order).limit(limit))
+        fields = [column.name for column in RESOURCE_FIELDS]
+        found = self._connection.execute(sa.select(*RESOURCE_FIELDS).where(*where).order_by(*order).limit(limit))
+        rows = [dict(zip(fields, row, strict=True)) for row in found.all()]
         names = None if everything else [row["name"] for row in rows]
         nics, tags = self._nics(names), self._tags(names)
         return [
@@ -252,14 +258,15 @@ class ObjectReader(Access):
         query = sa.select(table.c.resource, table.c.mac, table.c.name, table.c.role, table.c.address)
         query = query.where(*self._chosen((table.c.resource, names))).order_by(table.c.resource, table.c.position)
         found: dict[str, list[Nic]] = defaultdict(list)
-        for resource, *nic in self._connection.execute(query):
+        for resource, *nic in self._connection.execute(query).all():
             found[resource].append(Nic(*nic))
         return found
 
     def _tags(self, names: Names) -> dict[str, list[str]]:
         table = schema.resource_tags
         found: dict[str, list[str]] = defaultdict(list)
-        for resource, tag in self._connection.execute(sa.select(table).where(*self._chosen((table.c.resource, names)))):
+        query = sa.select(table).where(*self._chosen((table.c.resource, names)))
+        for resource, tag in self._connection.execute(query).all():
             found[resource].append(tag)
         return found
 

@@ -16,7 +16,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, ForeignKeyConstraint
 from openqrm.states import APPLIANCE_STATES, RESOURCE_STATES
 
 # Oldest first; the last one is what this version of the library reads and writes.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 
 IMAGE_KINDS = ("golden", "clone", "private")
 PLAN_STATES = ("planned", "applying", "done", "failed", "undone", "cancelled")
@@ -25,6 +25,7 @@ OPERATION_STATES = ("pending", "done", "failed", "undone")
 ORDERS = ("assign", "release", "reboot", "poweroff")
 ORDER_STATES = ("pending", "accepted", "done", "failed", "superseded")
 SEVERITIES = ("info", "warning", "error")
+ROLES = ("viewer", "operator", "admin")
 
 metadata = sa.MetaData(
     naming_convention={
@@ -359,5 +360,35 @@ audit = Table(
 )
 
 settings = Table("settings", metadata, _text("key", primary_key=True), Column("value", sa.JSON(), nullable=False))
+
+# What the node API knows a machine by, beside `resources.token_sha256`, its current token. `assignment`: what the token
+# is bound to, 0 for none; `used`: when it was first used; `boot_expected`: the controller caused the next registration.
+identities = Table(
+    "identities",
+    metadata,
+    _refers("resource", "resources.name", ondelete="CASCADE", primary_key=True),
+    _text("claim_sha256"),
+    _number("assignment"),
+    _time("issued"),
+    _time("used", nullable=True),
+    Column("previous_sha256", String, index=True),
+    _flag("approved"),
+    _flag("boot_expected"),
+)
+
+# Tokens of operators: digests only.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    _text("name", primary_key=True),
+    _text("role"),
+    _text("token_sha256", unique=True),
+    _time("created"),
+    _one_of("role", ROLES),
+)
+
+# SSH host keys that the product made. `subject`: `resource/NAME` or `appliance/NAME/MEMBER`; `sealed`: the private key,
+# encrypted by the key in state_dir.
+host_keys = Table("host_keys", metadata, _text("subject", primary_key=True), _text("public"), _text("sealed"))
 
 plugins = Table("plugins", metadata, _text("name", primary_key=True), _json("fields"))

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from openqrm.errors import ConflictError, NotFoundError
 from openqrm.model import Assignment, Operation, Plan
@@ -27,8 +26,12 @@ class AssignmentWriter(ObjectWriter):
 
     _given: set[str] | None = None  # storage addresses given out, once they were asked for
 
-    def assign(self, rows: Sequence[AssignmentRow]) -> list[Assignment]:
+    def assign(
+        self, rows: Sequence[AssignmentRow], epochs: Mapping[tuple[str, int], int] | None = None
+    ) -> list[Assignment]:
         """The new assignments of (appliance, member, resource, image, plan id), each with its member's next epoch.
+
+        `epochs`: those of members that get back an assignment which they had, on the same resource.
 
         Raises: ConflictError when the resource, the member or an image that is not shared has one already;
         NotFoundError.
@@ -36,7 +39,7 @@ class AssignmentWriter(ObjectWriter):
         if not rows:
             return []
         with self._explained(lambda: refusals.refused_assignment(self, rows)):
-            made = self._assign(rows)
+            made = self._assign(rows, epochs or {})
         for item in made:
             after = {"resource": item.resource, "image": item.image, "epoch": item.epoch, "plan": item.plan}
             self._audit("assign", "appliance", item.appliance, {}, {"member": item.member, **after})
@@ -69,8 +72,8 @@ class AssignmentWriter(ObjectWriter):
             remedy="Enlarge networks.storage.pool in openqrm.yml or remove resources.",
         )
 
-    def _assign(self, rows: Sequence[AssignmentRow]) -> list[Assignment]:
-        epochs = self._next_epochs(sorted({(row[0], row[1]) for row in rows}))
+    def _assign(self, rows: Sequence[AssignmentRow], kept: Mapping[tuple[str, int], int]) -> list[Assignment]:
+        epochs = {**self._next_epochs(sorted({(row[0], row[1]) for row in rows} - kept.keys())), **kept}
         shared = {image.name: image.shared for image in self.images({row[3] for row in rows})}
         now = datetime.now(UTC)
         self._insert(
@@ -94,11 +97,13 @@ class AssignmentWriter(ObjectWriter):
 
     def _next_epochs(self, members: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         table = schema.epochs
-        insert = (postgresql.insert if self._postgresql else sqlite.insert)(table)
+        insert = self._upsert(table)
         counted = insert.on_conflict_do_update(
             index_elements=[table.c.appliance, table.c.member], set_={"epoch": table.c.epoch + 1}
         )
         rows = [{"appliance": appliance, "member": member, "epoch": 1} for appliance, member in members]
+        if not rows:
+            return {}
         return {
             (row["appliance"], row["member"]): row["epoch"]
             for row in self._connection.execute(counted.returning(*table.c), rows).mappings()
@@ -183,15 +188,14 @@ class Writer(AssignmentWriter):
         self, severity: str, message: str, kind: str = "", name: str = "", data: Mapping[str, object] | None = None
     ) -> int:
         """Adds an event about an object, or about none; its id."""
-        row = {
-            "time": datetime.now(UTC),
-            "severity": severity,
-            "kind": kind,
-            "name": name,
-            "message": message,
-            "data": plain(data or {}),
-        }
+        row = _event(severity, message, kind, name, data or {})
         return int(self._connection.execute(sa.insert(schema.events).returning(schema.events.c.id), row).scalar_one())
+
+    def add_events(
+        self, severity: str, kind: str, messages: Sequence[tuple[str, str]], data: Mapping[str, object]
+    ) -> None:
+        """Adds events of one kind of objects, given as (name, message), with the same data."""
+        self._insert(schema.events, [_event(severity, message, kind, name, data) for name, message in messages])
 
     def set_setting(self, key: str, value: Any) -> None:
         """Stores a setting; the value is anything that JSON can hold."""
@@ -240,5 +244,16 @@ class Writer(AssignmentWriter):
             self._audit("change", kind, name, {column: row[column] for column in changed}, after)
 
     def _put(self, table: sa.Table, key: Mapping[str, str], fields: Mapping[str, Any]) -> None:
-        insert = (postgresql.insert if self._postgresql else sqlite.insert)(table).values(**key, **fields)
+        insert = self._upsert(table).values(**key, **fields)
         self._connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=dict(fields)))
+
+
+def _event(severity: str, message: str, kind: str, name: str, data: Mapping[str, object]) -> dict[str, Any]:
+    return {
+        "time": datetime.now(UTC),
+        "severity": severity,
+        "kind": kind,
+        "name": name,
+        "message": message,
+        "data": plain(data),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -13,6 +13,9 @@ from sqlalchemy import exc
 from openqrm.errors import OpenqrmError
 from openqrm.store import schema
 from openqrm.store.reader import Reader
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 
 class WriteAccess(Reader):
@@ -54,6 +57,17 @@ class WriteAccess(Reader):
     def _insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
             self._connection.execute(sa.insert(table), list(rows))
+
+    def _upsert(self, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+        """An insert that may say what to do on a conflict."""
+        # Imported here: a driver that is not used would take a tenth of the time of a short command.
+        if self._postgresql:
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert(table)
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
 
     @contextlib.contextmanager
     def _atomic(self) -> Iterator[None]:

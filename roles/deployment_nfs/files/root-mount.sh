@@ -1,12 +1,12 @@
 # shellcheck shell=sh
 # Root over NFS, run in the initramfs. Parameters: source (server:path), options (mount options).
 
-# Mount the root at $NEWROOT. The client's identity is the boot MAC, so that an NFSv4 server never takes two nodes for one
+# Mount the volume at $NEWROOT, read-write or read-only as $OPENQRM_ACCESS (rw, ro) says. The client's identity is the boot MAC, so that an NFSv4 server never takes two nodes for one
 # and lets go of what this machine held before a crash.
 mount_root() {
     modprobe nfsv4
     printf '%s\n' "openqrm-$OPENQRM_MAC" > /sys/module/nfs/parameters/nfs4_unique_id
-    mount.nfs "$OPENQRM_PARAM_SOURCE" "$NEWROOT" -o "rw,retry=1,$OPENQRM_PARAM_OPTIONS"
+    mount.nfs "$OPENQRM_PARAM_SOURCE" "$NEWROOT" -o "$OPENQRM_ACCESS,retry=1,$OPENQRM_PARAM_OPTIONS"
 }
 
 # Print the root's line for /etc/fstab. An NFS root stays read-write over the switch to init: nothing checks it, and the

@@ -183,7 +183,7 @@ def test_no_fitting_resource_names_the_nearest_miss(center: FakeCenter) -> None:
 def test_a_failure_of_any_verb_is_undone_completely(center: FakeCenter, verb: str) -> None:
     (node,) = center.add_nodes(1)
     center.add_appliances(["web01"])
-    center.fault({"verb": verb, "fault": "fail", "times": 1})
+    center.fault({"verb": verb, "fault": "fail", "times": 3})
     result = center.run("appliance_start", appliances="web01")
     assert not result.ok
     assert verb in result.errors[-1]

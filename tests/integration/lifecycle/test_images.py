@@ -136,7 +136,7 @@ def test_a_failed_creation_leaves_nothing(center: FakeCenter) -> None:
     add_storage(center, "fake", "disk1")
     before = fake_volumes(center)
     rows = [{"name": name, "storage": "disk1", "deployment": "fake"} for name in ("one", "two")]
-    center.fault({"verb": "volume_create", "item": "two", "fault": "fail", "times": 1})
+    center.fault({"verb": "volume_create", "item": "two", "fault": "fail", "times": 3})
     failed = center.run("image_create", images=rows)
     assert failed.exit_code == 8
     assert "volume_create of two: the fault that was asked for" in failed.errors[-1]
@@ -153,7 +153,7 @@ def test_an_undo_that_fails_too_says_what_is_left(center: FakeCenter) -> None:
     center.fault({"verb": "volume_create", "item": "one", "fault": "fail"}, {"verb": "volume_remove", "fault": "fail"})
     failed = center.run("image_create", images=[{"name": "one", "storage": "disk1", "deployment": "fake"}])
     assert failed.exit_code == 8
-    assert "Undoing it failed too: localhost: volume_remove" in failed.errors[-1]
+    assert "Undoing it failed too: localhost: storage_fake volume_remove" in failed.errors[-1]
     with center.store.read() as tx:
         assert (tx.plans()[0].state, tx.images()) == ("failed", [])
 
@@ -176,7 +176,7 @@ BAD: dict[str, tuple[str, dict[str, object], int, str]] = {
         "image_create",
         {"images": [{"name": "a", "storage": "disk2", "deployment": "fake"}]},
         3,
-        "storage disk2 does not exist. Did you mean disk1?",
+        "Image a: storage disk2 does not exist. Did you mean disk1?",
     ),
     "unknown deployment": (
         "image_create",
@@ -203,7 +203,7 @@ def test_bad_input_is_refused_before_anything_is_planned(center: FakeCenter, cas
 
 
 def test_a_storage_whose_server_cannot_be_prepared_says_so(center: FakeCenter) -> None:
-    center.fault({"verb": "prepare", "fault": "fail", "times": 1})
+    center.fault({"verb": "prepare", "fault": "fail", "times": 3})
     entry = {"name": "san1", "type": "fake", "host": "san1", "location": "/srv", "address": "10.78.0.10"}
     failed = center.run("storage_create", storages=[entry])
     assert failed.exit_code == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from openqrm.boot import tree
+from openqrm.datacenter import Datacenter
 from openqrm.runner import RunResult, run_playbook
 
 from tests.support.center import FakeCenter, make_center
@@ -56,9 +58,15 @@ def files(center: FakeCenter) -> dict[str, bytes]:
 
 def default_files(center: FakeCenter, name: str) -> dict[str, bytes]:
     """What the library renders for nodes without an assignment."""
+    deployments = Datacenter(center.config, center.store).types.family("deployment")
+    hooks = [info.hook for info in deployments if info.hook]
+    assert hooks
     with center.store.read() as tx:
-        entries = tree.default_entries(center.config, tx.kernel(name))
+        entries = tree.default_entries(center.config, tx.kernel(name), hooks)
     return {str(entry["name"]): str(entry["content"]).encode() for entry in entries}
+
+
+ENTRIES = ("default.ipxe", "nodes/default.grub", "ipxe/pxelinux.cfg/default", "manifests/default.json")
 
 
 def default_kernel(center: FakeCenter) -> object:
@@ -97,6 +105,11 @@ def test_the_default_is_what_nodes_boot(center: FakeCenter) -> None:
     assert row["vmlinuz"]["sha256"].encode() in wanted["default.ipxe"]
     assert default_kernel(center) == "debian12"
 
+    assert kernel_add(center, [row | {"kernel_args": "isolcpus=1-3"}]).errors == ()
+    wanted = default_files(center, "debian12")
+    assert all(b"panic=30 isolcpus=1-3" in wanted[name].replace(b"'", b"") for name in ENTRIES)
+    assert {name: content for name, content in files(center).items() if name in wanted} == wanted
+
     checked = center.run("kernel_set_default", check=True, kernel="default")
     assert "default.ipxe" in "\n".join(checked.diff)
     assert (default_kernel(center), files(center)["default.ipxe"]) == ("debian12", wanted["default.ipxe"])
@@ -120,6 +133,7 @@ def test_a_kernel_that_is_not_there_is_named(center: FakeCenter) -> None:
         ({"modules": None}, "Kernel bad: modules is None. Give its path and sha256."),
         ({"vmlinuz": {"path": "/x", "sha256": "12"}}, "Kernel bad: vmlinuz"),
         ({"name": "a b"}, "Kernel"),
+        ({"kernel_args": "quiet; reboot"}, "Kernel bad: arguments 'quiet; reboot' is not valid."),
     ],
 )
 def test_a_bad_kernel_is_refused_before_anything_is_published(
@@ -129,6 +143,29 @@ def test_a_bad_kernel_is_refused_before_anything_is_published(
     result = kernel_add(center, rows)
     assert (result.exit_code, files(center)) == (2, {})
     assert message in result.errors[0]
+
+
+def test_a_file_that_was_damaged_after_it_was_built_is_not_published(center: FakeCenter) -> None:
+    row = ready_made(center.root, "debian12", default=True)
+    initramfs = Path(row["initramfs"]["path"])
+    content = initramfs.read_bytes()
+    initramfs.write_bytes(b"X" + content[1:])
+    failed = kernel_add(center, [row])
+    assert failed.exit_code == 8
+    found = hashlib.sha256(initramfs.read_bytes()).hexdigest()
+    assert f"File {initramfs} has the SHA-256 {found}; wanted is {row['initramfs']['sha256']}." in failed.errors[-1]
+    assert "Build it again" in failed.errors[-1]
+    assert files(center) == {}, "neither this file nor an entry that names it"
+    with center.store.read() as tx:
+        assert [kernel.name for kernel in tx.kernels()] == ["default"]
+    initramfs.write_bytes(content)
+    assert kernel_add(center, [row]).errors == ()
+    published = center.root / "boot/blobs" / row["initramfs"]["sha256"]
+    published.write_bytes(b"X" + content[1:])
+    with center.store.write("test", "again") as tx:
+        tx.save([dataclasses.replace(tx.kernel("debian12"), version="other")])
+    assert kernel_add(center, [row]).errors == ()
+    assert published.read_bytes() == content, "a blob that was damaged in the tree is written again"
 
 
 def test_a_file_that_vanished_leaves_the_kernel_unrecorded_until_it_is_run_again(center: FakeCenter) -> None:

@@ -85,3 +85,22 @@ def test_an_appliance_starts_and_stops_on_it(center: FakeCenter) -> None:
     assert center.run("appliance_stop", appliances="web01").errors == ()
     with center.store.read() as tx:
         assert (tx.appliance("web01").state, tx.resource(node).state) == ("stopped", "idle")
+
+
+def test_a_module_that_is_not_installed_is_named(center: FakeCenter, arrays: Path) -> None:
+    """A type whose collection lacks one of its dependencies: the error says which module, not only that it failed."""
+    tasks = arrays / f"roles/storage_{TYPE}/tasks/volume_create.yml"
+    content = tasks.read_text()
+    tasks.write_text("- acme.missing.volume:\n    name: x\n")
+    storage = {"name": "array1", "type": TYPE, "host": "san1", "location": "/vol", "address": "10.78.0.10"}
+    assert center.run("storage_create", storages=[storage]).errors == ()
+    failed = center.run("image_create", images=[{"name": "golden", "storage": "array1", "deployment": TYPE}])
+    assert not failed.ok
+    assert "couldn't resolve module/action 'acme.missing.volume'" in failed.errors[-1]
+    assert str(tasks) in failed.errors[-1]
+    assert len(failed.errors[-1]) < 500 and failed.errors[-1].isprintable()
+    tasks.write_text(content)
+    image = {"name": "golden", "storage": "array1", "deployment": TYPE}
+    assert center.run("image_create", images=[image]).errors == (), "the plan is taken up where it stopped"
+    with center.store.read() as tx:
+        assert tx.image("golden").volume == "golden"

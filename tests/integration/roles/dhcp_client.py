@@ -17,12 +17,13 @@ def option(number: int, value: bytes) -> bytes:
 
 
 def discover(mac: bytes, kind: str, arch: int, transaction: int) -> bytes:
-    """Return a DHCPDISCOVER: ``kind`` is firmware (a PXE client), ipxe, or plain."""
+    """Return a DHCPDISCOVER: ``kind`` is firmware (a PXE client), http (UEFI HTTP boot), ipxe, or plain."""
     head = struct.pack("!BBBBIHH16s16s64s128s", 1, 1, 6, 0, transaction, 0, 0x8000, b"", mac, b"", b"")
     options = option(53, b"\x01") + option(55, bytes([1, 3, 6, 12, 15, 54, 60, 66, 67, 43]))
     if kind != "plain":
         options += option(93, struct.pack("!H", arch)) + option(94, b"\x01\x02\x01") + option(97, b"\0" * 17)
-        options += option(60, f"PXEClient:Arch:{arch:05d}:UNDI:002001".encode())
+        client = "HTTPClient" if kind == "http" else "PXEClient"
+        options += option(60, f"{client}:Arch:{arch:05d}:UNDI:002001".encode())
     if kind == "ipxe":
         options += option(77, b"iPXE") + option(175, option(176, b"\x01"))
     return head + MAGIC + options + b"\xff"

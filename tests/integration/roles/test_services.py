@@ -41,7 +41,8 @@ class Site:
             "service_dhcp_ping_check": False,
             "service_dhcp_boot_url": f"http://{SERVER}",
             "service_dhcp_domain": "lab.test",
-            "service_tftp_root": str(directory / "boot/ipxe"),
+            "service_tftp_root": str(directory / "boot"),
+            "service_tftp_state_dir": str(directory / "tftp"),
             "service_http_root": str(directory / "boot"),
             "service_http_state_dir": str(directory / "http"),
             "plugin_hosts_directory": str(directory / "dhcp/dns"),
@@ -103,6 +104,23 @@ def test_dhcp_and_dns(site: Site) -> None:
     assert site.pid("dhcp") == before, "it was never restarted"
 
 
+def test_machines_load_what_their_firmware_needs(site: Site) -> None:
+    site.variables["service_dhcp_machines"] = [
+        {"mac": "52:54:00:aa:bb:03", "program": "lpxelinux.0"},
+        {"mac": "52:54:01:*:*:*", "program": "shimx64.efi"},
+        {"mac": "52:54:02:*:*:*", "program": "ipxe.efi"},
+    ]
+    site.run(Step(DHCP, "prepare"))
+    assert site.dhcp("52:54:00:aa:bb:03", "firmware", 0)["file"] == "lpxelinux.0"
+    assert site.dhcp("52:54:01:aa:bb:04", "firmware", 7)["file"] == "shimx64.efi"
+    assert site.dhcp("52:54:00:aa:bb:05", "firmware", 7)["file"] == "snponly.efi"
+    by_http = site.dhcp("52:54:00:aa:bb:05", "http", 16)
+    assert (by_http["file"], by_http["vendor_class"]) == (f"http://{SERVER}/ipxe/snponly.efi", "HTTPClient")
+    for kind, program in (("firmware", "ipxe.efi"), ("ipxe", f"http://{SERVER}/boot.ipxe")):
+        assert site.dhcp("52:54:02:aa:bb:06", kind, 7)["file"] == program, "iPXE that was loaded goes on"
+    assert site.dhcp("52:54:00:aa:bb:03", "ipxe", 0)["file"] == "lpxelinux.0", "also where the firmware is an iPXE"
+
+
 def test_proxy_dhcp_gives_boot_information_only(site: Site) -> None:
     site.variables |= {"service_dhcp_mode": "proxy", "service_dhcp_network": "10.77.0.0"}
     site.run(Step(DHCP, "prepare"))
@@ -115,13 +133,18 @@ def test_proxy_dhcp_gives_boot_information_only(site: Site) -> None:
 def test_tftp(site: Site) -> None:
     source = site.directory / "outside"
     source.write_bytes(b"boot me" * 1000)
-    entry = {"service_entries": [{"name": "program", "source": str(source)}]}
+    entries = [
+        {"name": name, "source": str(source)} for name in ("ipxe/program", "blobs/kernel", "manifests/node.json")
+    ]
+    entry = {"service_entries": entries}
     prepare, present, absent = Step(TFTP, "prepare"), Step(TFTP, "present", entry), Step(TFTP, "absent", entry)
     outcomes = site.run(prepare, prepare, present, present)
     assert [outcome.changed for outcome in outcomes] == [True, False, True, False]
     assert fetch(site, "undionly.kpxe") == Path("/usr/lib/ipxe/undionly.kpxe").read_bytes()
     assert fetch(site, "program") == source.read_bytes()
-    assert fetch(site, "../../outside") == b""
+    assert fetch(site, "/blobs/kernel") == source.read_bytes(), "GRUB asks so"
+    for name in ("../../outside", "manifests/node.json", "/manifests/node.json", "ipxe/../manifests/node.json"):
+        assert fetch(site, name) == b"", name
     assert [outcome.changed for outcome in site.run(absent, absent)] == [True, False]
     assert fetch(site, "program") == b""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,46 @@ oq_fetch_blob {shell.DIGEST} "$STATE/blob"
     assert f"cannot fetch https://boot/blobs/{shell.DIGEST}" in done.stdout
     assert "has the digest" in done.stdout
     assert not (tmp_path / "blob").exists()
+
+
+COUNTING = """
+oq_curl() {
+    for word; do url=$word; done
+    while [ "$1" != --output ]; do shift; done
+    echo "${url##*/}" >> "$STATE/fetched"
+    printf content > "$2"
+}
+OQ_BOOT=https://boot
+"""
+CONTENT = hashlib.sha256(b"content").hexdigest()
+
+
+def test_a_blob_is_fetched_and_checked_once(tmp_path: Path) -> None:
+    script = (
+        COUNTING
+        + f"""
+oq_fetch_blob {CONTENT} "$STATE/one" && oq_fetch_blob {CONTENT} "$STATE/one" && oq_fetch_blob {CONTENT} "$STATE/other"
+"""
+    )
+    done = shell.run_shell(script, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "fetched").read_text().split() == [CONTENT]
+    assert (tmp_path / "one").samefile(tmp_path / "other")
+
+
+def test_an_idle_node_fetches_what_a_take_over_needs(tmp_path: Path) -> None:
+    kernel = shell.manifest()["kernel"]
+    assert isinstance(kernel, dict)
+    idle = {
+        "version": 1,
+        "mode": "idle",
+        "kernel": kernel | {"modules": ""},
+        "agent": {"digest": ""},
+        "prefetch": [CONTENT],
+    }
+    script = COUNTING + f"modprobe() {{ :; }}; oq_prefetch; oq_finish_prefetch; OQM_HOOK={CONTENT}; oq_fetch_hook"
+    done = shell.read_manifest(tmp_path, idle, script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "hook").read_text() == "content"
+    assert (tmp_path / "fetched").read_text().split() == [CONTENT]
+    assert not list((tmp_path / "blobs").glob("*.part*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -206,7 +207,31 @@ def test_registration_keeps_the_token(tmp_path: Path) -> None:
     assert shell.run_shell(script, tmp_path).returncode == 0
     assert (tmp_path / "token").read_text() == "t-1\n"
     assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
-    assert json.loads((tmp_path / "register.json").read_text()) == {"macs": [], "mode": "idle", "address": "10.0.0.5"}
+    claim = (tmp_path / "claim").read_text()
+    sent = {"macs": [], "mode": "idle", "address": "10.0.0.5", "claim": claim}
+    assert re.fullmatch("[0-9a-f]{64}", claim)
+    assert json.loads((tmp_path / "register.json").read_text()) == sent
+    for file in ("claim", "register.json"):
+        assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+    assert shell.run_shell(script, tmp_path).returncode == 0
+    assert (tmp_path / "claim").read_text() == claim
+
+
+def test_old_token_is_exchanged_and_kept_when_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("old\n")
+    (tmp_path / "token.seconds").write_text("3600\n")
+    (tmp_path / "token.since").write_text("-3700\n")
+    refused = "answer() { printf 403; }; oq_exchange_old_token"
+    assert shell.run_shell(SERVER + refused, tmp_path).returncode == 0
+    assert (tmp_path / "token").read_text() == "old\n"
+    assert int((tmp_path / "token.since").read_text()) >= 0
+    answer = """answer() { echo '{"token": "new"}' > "$1"; printf 200; }; """
+    assert shell.run_shell(SERVER + answer + "oq_exchange_old_token", tmp_path).returncode == 0
+    assert (tmp_path / "token").read_text() == "old\n"  # not its time yet
+    (tmp_path / "token.since").write_text("-3700\n")
+    assert shell.run_shell(SERVER + answer + "oq_exchange_old_token", tmp_path).returncode == 0
+    assert (tmp_path / "token").read_text() == "new\n"
+    assert "Bearer old" in (tmp_path / "request").read_text()
 
 
 @pytest.mark.parametrize("token", ['"a b"', '"$(reboot)"', '"x\\"\\n"', "null", '""'])
@@ -221,6 +246,59 @@ def test_a_token_that_is_none_is_refused(tmp_path: Path, token: str) -> None:
     assert done.returncode == 4
     assert "no valid token" in done.stdout
     assert not (tmp_path / "token").exists()
+
+
+@pytest.fixture
+def with_ssh(tmp_path: Path) -> Path:
+    """The SSH configuration of a root that has a host key already."""
+    ssh = tmp_path / "root" / "etc" / "ssh"
+    ssh.mkdir(parents=True)
+    (ssh / "ssh_host_ed25519_key").write_text("of the image\n")
+    (ssh / "ssh_host_ed25519_key.pub").write_text("of the image\n")
+    return ssh
+
+
+SECRETS = """oq_say() { echo "$*"; }
+oq_event() { echo "event $*"; }
+oq_prefetch_secrets
+oq_secrets
+"""
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_host_key_comes_over_the_api_into_the_root(tmp_path: Path, with_ssh: Path, in_place: bool) -> None:
+    (tmp_path / "token").write_text("old\n")
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+    (tmp_path / "reply").write_text(json.dumps({"ssh_host_key": key, "token": "new", "approved": True}))
+    script = SERVER + 'answer() { cat "$STATE/request" >> "$STATE/requests"; cp "$STATE/reply" "$1"; printf 200; }\n'
+    done = shell.run_shell(script + ("OQO_ID=7\n" if in_place else "") + SECRETS, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert [path.name for path in with_ssh.iterdir()] == ["ssh_host_ed25519_key"]
+    assert (with_ssh / "ssh_host_ed25519_key").read_text() == key
+    assert (with_ssh / "ssh_host_ed25519_key").stat().st_mode & 0o777 == 0o600
+    assert not [path for path in tmp_path.iterdir() if path.name in ("answer", "answer.secrets", "secrets.json")]
+    asked = re.findall(r"node/v1/(\w+)|Bearer (\w+)", (tmp_path / "requests").read_text())
+    words = [path or token for path, token in asked]
+    assert words == (["token", "old", "secrets", "new"] if in_place else ["secrets", "old"])
+
+
+@pytest.mark.parametrize(
+    "answer", ["printf 000; return 7", "printf 403", 'echo \'{"ssh_host_key": ""}\' > "$1"; printf 200']
+)
+def test_root_keeps_its_host_key_where_the_api_gives_none(tmp_path: Path, with_ssh: Path, answer: str) -> None:
+    (tmp_path / "token").write_text("t\n")
+    done = shell.run_shell(f"{SERVER}answer() {{ {answer}; }}\n{SECRETS}", tmp_path)
+    assert done.returncode == 0
+    assert ("event warning secrets no secrets: " in done.stdout) == ("200" not in answer)
+    assert (with_ssh / "ssh_host_ed25519_key").read_text() == "of the image\n"
+    assert len(list(with_ssh.iterdir())) == 2
+
+
+def test_root_keeps_its_host_key_where_the_machine_could_not_register(tmp_path: Path, with_ssh: Path) -> None:
+    script = SERVER + 'answer() { exit 9; }; OQ_REGISTERING=1; : > "$OQ/registration.over"\n' + SECRETS
+    done = shell.run_shell(script, tmp_path)
+    assert done.stdout == "no secrets: this machine could not register; the root keeps what it has\n"
+    assert (with_ssh / "ssh_host_ed25519_key").read_text() == "of the image\n"
 
 
 def test_events_wait_until_the_server_takes_them(tmp_path: Path) -> None:

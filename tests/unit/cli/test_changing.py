@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from openqrm.cli.main import main
 from openqrm.planning.changes import Prepared
 from openqrm.runner import RunResult
+from openqrm.store import Store, head
 
 from .conftest import Runs
 
@@ -82,6 +84,10 @@ VERBS: dict[str, tuple[str, dict[str, Any]]] = {
         {"images": [{"name": "i2", "storage": "san1", "deployment": "nfs"}]},
     ),
     "image remove web --yes": ("image_remove", {"images": ["web"], "destroy_data": False}),
+    "image set web --shared --parameter tags=": (
+        "image_set",
+        {"images": [{"name": "web", "shared": True, "parameters": {"tags": None}}]},
+    ),
     "image remove web --yes --destroy-data": ("image_remove", {"images": ["web"], "destroy_data": True}),
     "appliance create a2 --image web --cores 2 --tag gpu --members 2 --clone --parameter tags=x": (
         "appliance_create",
@@ -103,6 +109,10 @@ VERBS: dict[str, tuple[str, dict[str, Any]]] = {
         {"appliances": [{"name": "web01", "requirements": {"memory_mib": 99}}]},
     ),
     "appliance remove web01 --yes": ("appliance_remove", {"appliances": ["web01"]}),
+    "appliance remove web01 --yes --destroy-data": (
+        "appliance_remove",
+        {"appliances": ["web01"], "destroy_data": True},
+    ),
     "appliance restart --all": ("appliance_restart", {"appliances": ["db01", "web01"]}),
     "appliance restart --state active": ("appliance_restart", {"appliances": ["db01"]}),
     "appliance restart --tag slow --tag gpu --boot reset": (
@@ -110,6 +120,11 @@ VERBS: dict[str, tuple[str, dict[str, Any]]] = {
         {"appliances": ["db01", "web01"], "boot": "reset"},
     ),
     "plugin enable hosts": ("plugin_enable", {"plugins": ["hosts"]}),
+    "plugin attach motd/banner appliances image:web": (
+        "boot_service_attach",
+        {"services": ["motd/banner"], "scopes": ["appliances", "image:web"]},
+    ),
+    "plugin detach motd/banner images": ("boot_service_detach", {"services": ["motd/banner"], "scopes": ["images"]}),
     "plugin disable hosts": ("plugin_disable", {"plugins": ["hosts"]}),
 }
 PLANNED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -310,7 +325,7 @@ def test_store_is_created_and_upgraded(run: Run) -> None:
         "changed": True,
         "check": True,
         "before": "",
-        "after": "0001",
+        "after": head(),
     }
     assert "would be upgraded" in run("db", "upgrade", "--check").output
     assert "upgraded" in run("db", "upgrade").output
@@ -348,3 +363,26 @@ def test_typed_lab_wins_over_the_environment_and_a_named_file_over_its_lab(
     assert both.invoke(main, ["--lab", "y", "kernel", "list"]).exit_code == 2
     named = CliRunner(env={"OPENQRM_CONFIG": missing})
     assert "k1" in named.invoke(main, ["--lab", "x", "kernel", "list"]).output
+
+
+def test_options_of_root_modes_become_parameters(run: Run, runs: Runs, store: Store) -> None:
+    with store.write("test", "share") as tx:
+        tx.save([replace(tx.image("web"), shared=True)])
+    line = "appliance set web01 --root-mode private --private /var/log --private /srv --private-exclude /srv/common"
+    assert run(*line.split(), "--overlay-size-mib", "64", "--parameter", "tags=x").exit_code == 0
+    parameters = {
+        "overlay_size_mib": 64,
+        "private_directories": ["/var/log", "/srv"],
+        "private_excludes": ["/srv/common"],
+        "tags": "x",
+    }
+    entry = {"name": "web01", "root_mode": "private", "parameters": parameters}
+    assert runs.calls == [("appliance_create", {"appliances": [entry]})]
+
+
+@pytest.mark.usefixtures("store")
+def test_settings_of_another_root_mode_are_refused_before_anything_runs(run: Run, runs: Runs) -> None:
+    result = run("appliance", "set", "web01", "--overlay-size-mib", "64")
+    assert result.exit_code != 0
+    assert "has overlay_size_mib, which root mode read-write does not have" in result.output
+    assert not runs.calls

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 from openqrm.cli import output
+from openqrm.store import head
 
 pytestmark = pytest.mark.usefixtures("store")
 Run = Callable[..., Result]
@@ -84,8 +85,8 @@ def test_events_are_followed_until_interrupted(run: Run, monkeypatch: pytest.Mon
 
 
 def test_current_schema(run: Run) -> None:
-    assert json.loads(run("db", "current", "--json").output)["current"] == "0001"
-    assert "0001" in run("db", "current").output
+    assert json.loads(run("db", "current", "--json").output)["current"] == head()
+    assert head() in run("db", "current").output
 
 
 @pytest.mark.parametrize(

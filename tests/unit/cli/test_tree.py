@@ -17,28 +17,32 @@ from openqrm.store import Store
 
 CHANGING = {
     "appliance": {"create", "set", "remove", "start", "stop", "restart", "move"},
-    "resource": {"create", "set", "remove", "power"},
+    "resource": {"create", "set", "remove", "approve", "power", "reinstate"},
     "kernel": {"add", "remove", "set-default"},
-    "image": {"create", "remove"},
+    "image": {"create", "set", "remove"},
     "storage": {"add", "remove"},
     "volume": {"create", "clone", "remove"},
-    "plugin": {"enable", "disable", "create"},
+    "operation": {"resume", "cancel"},
+    "plugin": {"enable", "disable", "create", "attach", "detach"},
     "lab": {"up", "down"},
-    "db": {"upgrade"},
+    "db": {"upgrade", "restore", "prune"},
     "pki": {"init"},
+    "token": {"create", "revoke"},
 }
 READING = {
     "appliance": {"list", "show"},
     "resource": {"list", "show"},
+    "pki": {"known-hosts"},
+    "token": {"list"},
     "kernel": {"list", "show"},
     "image": {"list", "show"},
     "storage": {"list", "show", "volumes"},
     "volume": {"list"},
     "operation": {"list", "show"},
     "event": {"list"},
-    "plugin": {"list"},
+    "plugin": {"list", "services"},
     "lab": {"list", "status", "console", "power", "shell", "demo"},
-    "db": {"current"},
+    "db": {"current", "backup"},
 }
 
 

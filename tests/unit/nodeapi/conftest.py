@@ -32,7 +32,9 @@ class Running:
     stop: Callable[[], None]
 
     def register(self, mac: str = MAC, **changes: Any) -> str:
-        """Registers a machine and returns its token."""
+        """Registers a machine, in a boot that the controller caused, and returns its token."""
+        with self.store.write("test", "reset") as writer:
+            writer.expect_boot([f"node-{mac.replace(':', '-')}"])
         answer = self.client.post("/node/v1/register", json=registration(mac, **changes))
         assert answer.status_code == 200, answer.text
         return str(answer.json()["token"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import time
 
 import pytest
 from openqrm.nodeapi import limits
@@ -15,6 +17,8 @@ PROTECTED = [
     ("POST", "/node/v1/order/1"),
     ("POST", "/node/v1/event"),
     ("POST", "/node/v1/heartbeat"),
+    ("POST", "/node/v1/token"),
+    ("GET", "/node/v1/secrets"),
 ]
 JUNK = [
     b"",
@@ -28,6 +32,11 @@ JUNK = [
     b'{"cores": NaN}',
     b'{"macs": ["\\ud800"]}',
 ]
+SLOW = 500
+HALF_HEADERS = b"POST /node/v1/register HTTP/1.1\r\nHost: x\r\n"
+HALF_BODY = HALF_HEADERS + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+# A heartbeat takes some 10 ms; five clients that had to wait for a slow one would take 15 s each.
+SERVED_S = 1.0
 BODIES = {
     "/node/v1/order/1": {"result": "done"},
     "/node/v1/event": {"severity": "info", "message": "x"},
@@ -88,6 +97,28 @@ def test_order_of_another_machine_is_not_found(api: Running) -> None:
     answer = api.client.post(f"/node/v1/order/{number}", json={"result": "done"}, headers=bearer(other))
     assert answer.status_code == 404
     assert api.client.get("/node/v1/order?wait_s=0", headers=bearer(other)).status_code == 204
+
+
+def test_replayed_registration_changes_nothing(api: Running) -> None:
+    token = api.register(claim="secret")
+    api.client.post("/node/v1/heartbeat", json={"boot_id": "boot-1", "mode": "idle"}, headers=bearer(token))
+    with api.store.read() as reader:
+        before = reader.resources(), reader.identity(NAME)
+    for changes in ({}, {"boot_id": "boot-2", "address": "10.77.0.66"}):
+        answer = api.client.post("/node/v1/register", json=registration(claim="secret", **changes))
+        assert (answer.status_code, "is alive" in answer.json()["error"]) == (409, True)
+        assert token not in answer.text
+    with api.store.read() as reader:
+        assert (reader.resources(), reader.identity(NAME)) == before
+    assert api.client.get("/node/v1/order?wait_s=0", headers=bearer(token)).status_code == 204
+
+
+def test_exchanged_token_is_a_new_one(api: Running) -> None:
+    old = api.register()
+    new = api.client.post("/node/v1/token", headers=bearer(old)).json()["token"]
+    assert new != old
+    for token in (old, new):
+        assert api.client.get("/node/v1/order?wait_s=0", headers=bearer(token)).status_code == 204
 
 
 def test_token_of_an_earlier_registration_is_refused(api: Running) -> None:
@@ -158,12 +189,17 @@ def test_body_that_does_not_come_is_a_timeout(api: Running, monkeypatch: pytest.
 
 
 def test_slow_connections_do_not_keep_others_waiting(api: Running) -> None:
-    slow = [connection(api) for _ in range(100)]
-    for stream in slow:
-        stream.sendall(b"POST /node/v1/register HTTP/1.1\r\nHost: x\r\n")
-    assert api.register()
-    for stream in slow:
-        stream.close()
+    with contextlib.ExitStack() as stack:
+        for number in range(SLOW):
+            stream = stack.enter_context(connection(api))
+            # Some send no end of their headers, some no body, some nothing at all.
+            stream.sendall((HALF_HEADERS, HALF_BODY, b"")[number % 3])
+        token = api.register()
+        begun = time.monotonic()
+        for _ in range(20):
+            heartbeat = {"boot_id": "boot-1", "mode": "idle"}
+            assert api.client.post("/node/v1/heartbeat", json=heartbeat, headers=bearer(token)).status_code == 204
+        assert time.monotonic() - begun < 20 * SERVED_S
 
 
 def test_plain_http_is_not_spoken(api: Running) -> None:

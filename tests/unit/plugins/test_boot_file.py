@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,23 @@ def test_a_blob_has_its_digest_as_name(tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / entry["name"]).read_text() == "agent"
 
 
+@pytest.mark.parametrize("link", ["nodes", "nodes/a.ipxe"])
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_link_that_leads_out_of_the_root_fails_before_anything_is_touched(
+    state: str, link: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.ipxe").write_text("theirs")
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside if link == "nodes" else outside / "a.ipxe")
+    entries = [{"root": str(root), "name": name, "content": "x"} for name in ("first", "nodes/a.ipxe")]
+    result = run_module("boot_file", capsys, {"entries": entries, "state": state})
+    assert "'nodes/a.ipxe' would not be below" in result["msg"] and "a link leads out of it" in result["msg"]
+    assert (outside / "a.ipxe").read_text() == "theirs"
+    assert not (root / "first").exists()
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "a\0b", "nodes/.."])
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_a_name_outside_of_the_root_fails_before_anything_is_touched(
@@ -88,3 +107,33 @@ def test_what_the_system_refuses_is_named(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "nodes").write_text("a file where a directory is needed")
     arguments = {"entries": [{"root": str(tmp_path), "name": "nodes/x", "content": "x"}]}
     assert "nodes" in run_module("boot_file", capsys, arguments)["msg"]
+
+
+def test_files_take_their_places_in_order_once_all_are_on_disk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that sees its boot entry finds the manifest that goes with it."""
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, target: (done.append(target.name), replace(self, target))[1])
+    names = [f"manifests/{number}.json" for number in (3, 1, 2)]
+    entries = [{"root": str(tmp_path), "name": name, "content": name} for name in names]
+    assert run_module("boot_file", capsys, {"entries": entries})["changed"]
+    assert done == ["sync"] * 3 + ["3.json", "1.json", "2.json"] + ["sync"]
+
+
+def test_nothing_takes_its_place_when_one_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("before")
+    full = iter([None, OSError(errno.ENOSPC, "No space left on device"), None])
+
+    def sync(_number: int) -> None:
+        if error := next(full):
+            raise error
+
+    monkeypatch.setattr(os, "fsync", sync)
+    entries = [{"root": str(tmp_path), "name": name, "content": "after"} for name in "abc"]
+    assert "No space left on device" in run_module("boot_file", capsys, {"entries": entries})["msg"]
+    assert (files(tmp_path), (tmp_path / "a").read_text()) == (["a"], "before")

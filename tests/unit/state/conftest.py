@@ -23,8 +23,9 @@ def types() -> Callable[[], TypeRegistry]:
     known = [
         _type("storage", "directory", presents="filesystem", capabilities=("clone",)),
         _type("storage", "disk", presents="block"),
-        _type("deployment", "nfs", needs="filesystem"),
-        _type("deployment", "iscsi", needs="block"),
+        _type("deployment", "nfs", needs="filesystem", boot_mode="network_root"),
+        _type("deployment", "iscsi", needs="block", boot_mode="network_root"),
+        _type("deployment", "disk", needs="block", boot_mode="local"),
         _type("power", "redfish"),
     ]
     registry = TypeRegistry({(item.family, item.name): item for item in known})

@@ -135,7 +135,7 @@ REFUSED = [
     ("resource", {"monitored": "perhaps"}, "Use true or false"),
     ("resource", {"state": "idle"}, "Resource node1 has no option state. Known: name, type"),
     ("kernel", {"version": "6.1"}, "Kernel node1 is new and has no vmlinuz, initramfs, modules"),
-    ("kernel", {"version": "6.1\n", **DIGESTS}, "printable"),
+    ("kernel", {"version": "6.1\n", **DIGESTS}, "Use letters, digits and"),
     ("kernel", {"version": "6.1", **DIGESTS, "vmlinuz": "AA"}, "vmlinuz 'AA'"),
     ("storage", {"type": "directory"}, "Storage node1 is new and has no host, location, address"),
     (

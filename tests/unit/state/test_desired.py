@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openqrm import desired
 from openqrm.desired.references import Types
-from openqrm.errors import ConflictError, InUseError, InvalidValueError, OpenqrmError
+from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError, OpenqrmError
 from openqrm.store import Store
 
 from tests.support.fleet import make_fleet
@@ -133,7 +133,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[OpenqrmError], str]] = [
     (
         "resource",
         {"name": "node9", "power_driver": "redfsh"},
-        InvalidValueError,
+        NotFoundError,
         "Resource node9: Power type redfsh does not exist",
     ),
     (
@@ -145,7 +145,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[OpenqrmError], str]] = [
     (
         "storage",
         {"name": "s", "type": "tape", "host": "h", "location": "/", "address": "::1"},
-        InvalidValueError,
+        NotFoundError,
         "directory, disk",
     ),
     (
@@ -157,18 +157,18 @@ REFUSED: list[tuple[str, dict[str, Any], type[OpenqrmError], str]] = [
     (
         "image",
         IMAGE | {"storage": "san9"},
-        InvalidValueError,
+        NotFoundError,
         "Image new: storage san9 does not exist. Did you mean san",
     ),
-    ("image", IMAGE | {"deployment": "floppy"}, InvalidValueError, "Image new: Deployment type floppy does not exist"),
+    ("image", IMAGE | {"deployment": "floppy"}, NotFoundError, "Image new: Deployment type floppy does not exist"),
     (
         "image",
         IMAGE | {"deployment": "iscsi"},
         InvalidValueError,
         "needs a block volume, storage san1 (directory) presents filesystem",
     ),
-    ("image", IMAGE | {"parent": "none"}, InvalidValueError, "Image new: image none does not exist"),
-    ("image", IMAGE | {"parent": "new"}, InvalidValueError, "Image new: image new does not exist"),
+    ("image", IMAGE | {"parent": "none"}, NotFoundError, "Image new: image none does not exist"),
+    ("image", IMAGE | {"parent": "new"}, NotFoundError, "Image new: image new does not exist"),
     ("image", IMAGE | {"volume": "web"}, ConflictError, "volume web of storage san1 is image web already"),
     (
         "image",
@@ -176,8 +176,8 @@ REFUSED: list[tuple[str, dict[str, Any], type[OpenqrmError], str]] = [
         InUseError,
         "Image web: volume cannot be changed: it is used by appliance web",
     ),
-    ("appliance", {"name": "a", "image": "none"}, InvalidValueError, "Appliance a: image none does not exist"),
-    ("appliance", {"name": "a", "image": "web", "kernel": "debian11"}, InvalidValueError, "Did you mean debian12"),
+    ("appliance", {"name": "a", "image": "none"}, NotFoundError, "Appliance a: image none does not exist"),
+    ("appliance", {"name": "a", "image": "web", "kernel": "debian11"}, NotFoundError, "Did you mean debian12"),
     ("appliance", {"name": "a", "image": "web", "kernel": "arm"}, InvalidValueError, "kernel arm is for aarch64"),
     (
         "appliance",
@@ -187,8 +187,26 @@ REFUSED: list[tuple[str, dict[str, Any], type[OpenqrmError], str]] = [
     ),
     (
         "appliance",
-        {"name": "a", "image": "web", "requirements": {"resource": "node7"}},
+        {"name": "a", "image": "web", "root_mode": "overlay"},
         InvalidValueError,
+        "Appliance a has root mode overlay, but image web is not shared",
+    ),
+    (
+        "appliance",
+        {"name": "a", "image": "web", "root_mode": "private"},
+        InvalidValueError,
+        "Appliance a has root mode private, but no private directory",
+    ),
+    (
+        "appliance",
+        {"name": "a", "image": "web", "root_mode": "tmpfs"},
+        InvalidValueError,
+        "root_mode 'tmpfs' is not valid",
+    ),
+    (
+        "appliance",
+        {"name": "a", "image": "web", "requirements": {"resource": "node7"}},
+        NotFoundError,
         "resource node7 does not exist",
     ),
     (
@@ -255,3 +273,44 @@ def test_every_change_is_audited(store: Store, types: Types) -> None:
     with store.read() as reader:
         row = reader.audit("resource", "node1", 1)[0]
     assert (row.actor, row.reason, row.before, row.after) == ("test", "ensure", {"cores": 4}, {"cores": 8})
+
+
+def shared(deployment: str, storage: str) -> dict[str, Any]:
+    """A shared image with this deployment on this storage."""
+    return {"name": "common", "storage": storage, "volume": "common", "deployment": deployment, "shared": True}
+
+
+LOG = {"private_directories": ["/var/log"]}
+
+
+def test_members_of_a_shared_root_need_no_clones(store: Store, types: Types) -> None:
+    ensure(store, types, "image", shared("iscsi", "san2"))
+    entry = {"name": "a", "image": "common", "root_mode": "overlay", "members": 3}
+    assert ensure(store, types, "appliance", entry) == [True]
+    with pytest.raises(InUseError, match="Image common cannot stop being shared: it is used by appliance a"):
+        ensure(store, types, "image", {"name": "common", "shared": False})
+
+
+@pytest.mark.parametrize(
+    ("image", "fields", "words"),
+    [
+        (("nfs", "san1"), {"clone": False}, "3 members that would all write to image common"),
+        (("iscsi", "san2"), {"root_mode": "private", "parameters": LOG}, "has no file systems for it"),
+        (("disk", "san2"), {"root_mode": "overlay"}, "mounts no root over the network (its boot mode is local)"),
+        (("nfs", "san1"), {"root_mode": "overlay", "parameters": LOG}, "which root mode overlay does not have"),
+    ],
+)
+def test_root_modes_that_do_not_fit_are_refused(
+    store: Store, types: Types, image: tuple[str, str], fields: dict[str, Any], words: str
+) -> None:
+    ensure(store, types, "image", shared(*image))
+    with pytest.raises(InvalidValueError) as caught:
+        ensure(store, types, "appliance", {"name": "a", "image": "common", "members": 3, **fields})
+    assert words in caught.value.message
+
+
+def test_a_name_that_leaves_no_room_for_private_volumes_is_refused(store: Store, types: Types) -> None:
+    ensure(store, types, "image", shared("nfs", "san1"))
+    entry = {"name": "a" * 55, "image": "common", "root_mode": "private", "parameters": LOG}
+    with pytest.raises(InvalidValueError, match="Volume name"):
+        ensure(store, types, "appliance", entry)

@@ -100,7 +100,7 @@ def test_names_that_are_taken(store: Store) -> None:
     hosts = Hosts()
     inventory_data.add_resources(hosts, [Resource(1, "db"), Resource(2, "all"), Resource(3, "localhost")], {})
     with store.read() as reader:
-        inventory_data.add_appliances(hosts, reader.appliances(["db"]), {}, {})
+        inventory_data.add_appliances(hosts, reader.appliances(["db"]), {}, {}, {})
     assert sorted(hosts.hosts) == ["all.resource", "db", "db.appliance", "localhost.resource"]
     assert (hosts.hosts["db"]["openqrm_kind"], hosts.hosts["db.appliance"]["openqrm_name"]) == ("resource", "db")
     assert hosts.groups["appliance_db"] == ["db.appliance"]

@@ -78,9 +78,9 @@ def test_one_resource_twice_in_one_call(filled: Store) -> None:
 @pytest.mark.parametrize(
     ("row", "missing"),
     [
-        (("web02", 0, "node00", "golden", 1), "appliance web02"),
-        (("web01", 0, "node77", "golden", 1), "resource node77"),
-        (("web01", 0, "node00", "silver", 1), "image silver"),
+        (("web02", 0, "node00", "golden", 1), "Appliance web02"),
+        (("web01", 0, "node77", "golden", 1), "Resource node77"),
+        (("web01", 0, "node00", "silver", 1), "Image silver"),
     ],
 )
 def test_what_does_not_exist(filled: Store, row: tuple[str, int, str, str, int], missing: str) -> None:

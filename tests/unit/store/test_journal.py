@@ -71,7 +71,7 @@ def test_orders(filled: Store) -> None:
         writer.set_order(second[0], "failed", "busy")
         assert [(o.state, o.message) for o in writer.orders(["node01"], states=["failed"])] == [("failed", "busy")]
         assert writer.give_orders([]) == []
-        with pytest.raises(NotFoundError, match="resource nobody"):
+        with pytest.raises(NotFoundError, match="Resource nobody"):
             writer.give_orders([("nobody", "reboot", 0, "")])
         with pytest.raises(ConflictError, match="two orders"):
             writer.give_orders([("node01", "reboot", 0, ""), ("node01", "release", 0, "")])
@@ -93,6 +93,15 @@ def test_events(filled: Store) -> None:
         (event,) = reader.events(kind="resource", name="node01")
         assert (event.severity, event.data) == ("warning", {"step": 1})
         assert before <= event.time <= datetime.now(UTC)
+
+
+def test_events_of_many(filled: Store) -> None:
+    with filled.write("operator", "start") as writer:
+        writer.add_events("info", "appliance", [("web", "is active"), ("db", "is active too")], {"plan": 7})
+        writer.add_events("info", "appliance", [], {})
+    with filled.read() as reader:
+        found = [(event.kind, event.name, event.message, event.data) for event in reader.events()]
+    assert found == [("appliance", "web", "is active", {"plan": 7}), ("appliance", "db", "is active too", {"plan": 7})]
 
 
 def test_settings_and_plugins(store: Store) -> None:

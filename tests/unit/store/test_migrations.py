@@ -144,7 +144,8 @@ def test_a_new_file_belongs_to_its_user(tmp_path: Path) -> None:
         ("sqlite:////proc/none/openqrm.db", "cannot be|not exist"),
     ],
 )
-def test_urls_that_cannot_be(command: object, url: str, words: str) -> None:
+def test_urls_that_cannot_be(command: object, url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openqrm.store.engine.RECONNECT_S", 0.1)
     assert callable(command)
     if command is current and "proc/none" in url:
         assert command(url) == ""

@@ -97,19 +97,11 @@ def test_lists_are_sorted_and_filtered(filled: Store) -> None:
         assert [a.name for a in writer.appliances(states=["stopped"])] == ["web01"]
 
 
-def test_resource_by_mac_and_token(filled: Store) -> None:
-    with filled.write("node api", "register") as writer:
-        writer.set_token("node01", "d" * 64)
-        found = writer.resource_by_mac("52:54:00:00:00:02")
+def test_resource_by_mac(filled: Store) -> None:
+    with filled.read() as reader:
+        found = reader.resource_by_mac("52:54:00:00:00:02")
         assert found is not None and found.name == "node02"
-        assert writer.resource_by_mac("52:54:00:99:99:99") is None
-        assert writer.resource_by_token("d" * 64) == writer.resource("node01")
-        assert writer.resource_by_token("e" * 64) is None
-    with filled.write("node api", "rotate") as writer:
-        writer.set_token("node01", "f" * 64)
-        assert writer.resource_by_token("d" * 64) is None
-        with pytest.raises(NotFoundError):
-            writer.set_token("nobody", "0" * 64)
+        assert reader.resource_by_mac("52:54:00:99:99:99") is None
 
 
 @pytest.mark.parametrize("kind", ["resource", "kernel", "storage", "volume", "image", "appliance", "plan"])
@@ -118,7 +110,7 @@ def test_unknown_object(filled: Store, kind: str) -> None:
         ask = {"volume": lambda: reader.volume("san1", "x"), "plan": lambda: reader.plan(7)}
         with pytest.raises(NotFoundError) as caught:
             ask.get(kind, lambda: getattr(reader, kind)("x"))()
-    assert str(caught.value).startswith(f"{kind} ")
+    assert str(caught.value).startswith(f"{kind.capitalize()} ")
 
 
 def test_unknown_object_names_the_closest(filled: Store) -> None:
@@ -198,11 +190,11 @@ def test_taken_names_macs_and_addresses(filled: Store) -> None:
 def test_references_to_nothing(filled: Store) -> None:
     with filled.write("tester", "dangling") as writer:
         for value, message in (
-            (Volume(0, "v", "san7"), "storage san7 does not exist"),
-            (Image(0, "i", "san1", "v7", "nfs"), "volume san1/v7 does not exist"),
+            (Volume(0, "v", "san7"), "Storage san7 does not exist"),
+            (Image(0, "i", "san1", "v7", "nfs"), "Volume san1/v7 does not exist"),
             (samples.appliance("a", image="golde"), "Did you mean golden?"),
-            (samples.appliance("a", kernel="k7"), "kernel k7 does not exist"),
-            (dataclasses.replace(writer.storage("san1"), id=99, name="gone"), "storage gone does not exist"),
+            (samples.appliance("a", kernel="k7"), "Kernel k7 does not exist"),
+            (dataclasses.replace(writer.storage("san1"), id=99, name="gone"), "Storage gone does not exist"),
         ):
             with pytest.raises(NotFoundError) as caught:
                 writer.save([value])
@@ -307,6 +299,20 @@ def test_report(filled: Store) -> None:
             {"dmi": {}},
         )
         assert [row.action for row in reader.audit("resource", "node01")] == ["add"]
+
+
+def test_reports_of_many(filled: Store) -> None:
+    reports = {"node01": {"mode": "idle", "boot_id": "b"}, "node02": {"mode": "deployed"}, "node00": {"mode": "idle"}}
+    with filled.write("node api", "reports") as writer:
+        writer.report_all(reports)
+        writer.report_all({})
+        with pytest.raises(InvalidValueError, match="state is not observed"):
+            writer.report_all({"node01": {"state": "idle"}})
+        with pytest.raises(NotFoundError, match="nobody"):
+            writer.report_all({"node01": {"mode": "lost"}, "nobody": {"mode": "lost"}})
+    with filled.read() as reader:
+        found = {resource.name: (resource.mode, resource.boot_id) for resource in reader.resources(reports)}
+    assert found == {"node00": ("idle", ""), "node01": ("idle", "b"), "node02": ("deployed", "")}
 
 
 def test_count(filled: Store) -> None:

@@ -31,18 +31,46 @@ oq_call_problem() {
 }
 
 # Register with the hardware in $OQ/hardware.json, as mode $1 (idle or deployed); the token is kept in $OQ/token.
+# The claim, a secret of this boot, lets the server tell a registration that is sent again from somebody else's.
 oq_register() {
     rm -f "$OQ/token"
-    oq_jq -c --arg mode "$1" --arg address "$(oq_lease address | cut -d / -f 1)" \
-        '.mode = $mode | .address = $address' "$OQ/hardware.json" > "$OQ/register.json"
+    [ -s "$OQ/claim" ] || (umask 077 && od -A n -N 32 -t x1 /dev/urandom | tr -d ' \n' > "$OQ/claim")
+    (umask 077 && : > "$OQ/register.json")
+    oq_jq -c --arg mode "$1" --arg address "$(oq_lease address | cut -d / -f 1)" --rawfile claim "$OQ/claim" \
+        '.mode = $mode | .address = $address | .claim = $claim' "$OQ/hardware.json" > "$OQ/register.json"
     oq_call POST register "$OQ/register.json" || return 1
-    _answer=$(oq_jq -r 'select(.token | test("^[A-Za-z0-9._~+/=-]+$")) | @sh "OQ_RESOURCE=\(.resource) _token=\(.token)"' \
-        "$OQ_ANSWER")
+    oq_keep_token
+}
+
+# Keep the token (and at a registration the name, and how often to exchange the token) that the last answer holds.
+oq_keep_token() {
+    _answer=$(oq_jq -r 'select(.token | test("^[A-Za-z0-9._~+/=-]+$"))
+        | @sh "_token=\(.token) _resource=\(.resource // "") _token_s=\(.token_s // 0 | floor) _approved=\(.approved)"' "$OQ_ANSWER")
     rm -f "$OQ_ANSWER"
-    [ -n "$_answer" ] || { echo "the server's answer to the registration has no valid token" > "$OQ/curl.error"; OQ_STATUS=000; return 1; }
+    [ -n "$_answer" ] || { echo "the server's answer has no valid token" > "$OQ/curl.error"; OQ_STATUS=000; return 1; }
     eval "$_answer"
-    printf '%s\n' "$OQ_RESOURCE" > "$OQ/resource"
+    OQ_APPROVED=$_approved
+    if [ -n "$_resource" ]; then
+        OQ_RESOURCE=$_resource
+        printf '%s\n' "$_resource" > "$OQ/resource"
+        printf '%s\n' "$_token_s" > "$OQ/token.seconds"
+    fi
     (umask 077 && printf '%s\n' "$_token" > "$OQ/token.new") && mv "$OQ/token.new" "$OQ/token"
+    cut -d . -f 1 /proc/uptime > "$OQ/token.since"
+}
+
+# Exchange the token for a new one, which is bound to what this machine is assigned to now.
+oq_exchange_token() {
+    oq_call POST token && oq_keep_token
+}
+
+# Exchange the token when its time has come. One that cannot be exchanged stays; it is tried again as much later.
+oq_exchange_old_token() {
+    read -r _seconds 2> /dev/null < "$OQ/token.seconds" || return 0
+    read -r _since 2> /dev/null < "$OQ/token.since" || return 0
+    _now=$(cut -d . -f 1 /proc/uptime)
+    [ "$_seconds" -gt 0 ] && [ $((_now - _since)) -ge "$_seconds" ] || return 0
+    oq_exchange_token || echo "$_now" > "$OQ/token.since"
 }
 
 # Print one value of the DHCP lease: address, interface, router or dns.
@@ -59,7 +87,9 @@ oq_heartbeat() {
         "$(cat "$OQ/kernel")" > "$OQ/heartbeat.json"
     printf '"uptime_s":%s,"load":[%s,%s,%s],"memory_free_mib":%s}\n' \
         "$(cut -d . -f 1 /proc/uptime)" "$_load1" "$_load5" "$_load15" "$_free" >> "$OQ/heartbeat.json"
-    oq_call POST heartbeat "$OQ/heartbeat.json" "${3:-15}" && oq_flush_events
+    oq_call POST heartbeat "$OQ/heartbeat.json" "${3:-15}" || return 1
+    oq_exchange_old_token
+    oq_flush_events
 }
 
 # Report an event: oq_event SEVERITY STEP MESSAGE. Kept (the last 20) and sent later where the server does not answer now.

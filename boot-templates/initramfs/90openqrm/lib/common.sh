@@ -10,14 +10,10 @@ OQ_BUNDLE=/run/initramfs
 OQ_CA=/etc/openqrm/ca.pem
 OQ_ANSWER=$OQ/answer
 
-# Print seconds since boot with one decimal.
-oq_uptime() {
-    cut -d ' ' -f 1 /proc/uptime | sed 's/\(\..\).*/\1/'
-}
-
 # Say something on every console (initramfs) or on standard output (agent).
 oq_say() {
-    _line="openqrm [$(oq_uptime)] $*"
+    read -r _seconds _ < /proc/uptime
+    _line="openqrm [${_seconds%?}] $*"
     if [ "${OQ_PHASE:-initramfs}" = deployed ]; then
         printf '%s\n' "$_line"
         return 0

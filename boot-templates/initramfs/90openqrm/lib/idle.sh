@@ -32,7 +32,12 @@ oq_idle() {
             oq_idle_problem
             continue
         fi
-        oq_screen "idle, waiting for orders"
+        if [ "${OQ_APPROVED:-true}" = false ]; then
+            oq_screen "held, waiting for approval: openqrm resource approve $OQ_RESOURCE"
+            oq_exchange_token || : # which says whether it is approved by now
+        else
+            oq_screen "idle, waiting for orders"
+        fi
         if oq_next_order "$OQM_INTERVAL"; then
             oq_obey && return 0
         elif [ "$OQ_STATUS" != 204 ]; then
@@ -83,7 +88,7 @@ oq_reboot() {
     sleep 60
 }
 
-# Take over an appliance: in place with the same kernel, by a reboot with another one.
+# Take over an appliance: in place with the same kernel, by kexec (or a reboot) with another one.
 oq_assign() {
     oq_step manifest oq_fetch_manifest || { oq_refuse "manifest: $OQ_PROBLEM"; return 1; }
     if [ "$(cat "$OQ/manifest.sha256")" != "$OQO_MANIFEST" ]; then
@@ -91,18 +96,12 @@ oq_assign() {
         return 1
     fi
     [ "$OQM_MODE" = assigned ] || { oq_refuse "manifest: its mode is $OQM_MODE, not assigned"; return 1; }
-    if ! oq_same_kernel; then
+    if ! oq_same_kernel || ! oq_same_arguments; then
         oq_answer_order accepted
-        oq_say "appliance $OQM_APPLIANCE needs kernel $OQM_KERNEL_VERSION: rebooting"
-        oq_reboot
+        oq_change_kernel
     fi
     oq_take_over && return 0
     oq_refuse "$OQ_STEP: $OQ_PROBLEM"
     oq_step manifest oq_fetch_manifest
     return 1
-}
-
-# Whether the kernel that runs is the one of the manifest.
-oq_same_kernel() {
-    [ "$(cat "$OQ/kernel")" = "$OQM_KERNEL" ]
 }

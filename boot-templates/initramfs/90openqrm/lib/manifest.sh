@@ -1,27 +1,34 @@
 # shellcheck shell=sh
 # The boot tree as a node reads it: manifests and blobs, over HTTPS, blobs by digest. Needs common.sh, $OQ_BOOT, $OQ_MAC.
 
-# Fetch the blob $1 (its SHA-256) into the file $2, below /run/openqrm, unless it is there already.
+# Have the blob $1 (its SHA-256) as the file $2, below /run/openqrm. What is in $OQ/blobs was checked when it got there.
 oq_fetch_blob() {
     oq_is_digest "$1" || { echo "the manifest names no valid digest: '$1'"; return 1; }
+    _blob=$OQ/blobs/$1
     for _attempt in 1 2 3 4 5; do
-        if [ -f "$2" ] && [ "$(oq_sha256 "$2")" = "$1" ]; then
-            return 0
+        if [ -f "$_blob" ]; then
+            [ "$_blob" = "$2" ] || ln -f "$_blob" "$2"
+            return
         fi
-        rm -f "$2"
-        if oq_curl --fail --max-time 900 --output "$2.part" "$OQ_BOOT/blobs/$1"; then
-            mv "$2.part" "$2"
-        else
-            oq_pause 1 4
-        fi
+        oq_download "$1" "$_blob" || oq_pause 1 4
     done
-    if [ -f "$2" ] && [ "$(oq_sha256 "$2")" = "$1" ]; then
-        return 0
-    fi
-    [ ! -f "$2" ] || echo "the file at $OQ_BOOT/blobs/$1 has the digest $(oq_sha256 "$2")"
-    rm -f "$2"
     echo "cannot fetch $OQ_BOOT/blobs/$1"
     return 1
+}
+
+# Download the blob $1 to $2, which appears there only with the right digest. Nobody else writes to its temporary file.
+oq_download() {
+    _part=$2.part${OQ_BACKGROUND:-}
+    mkdir -p "$OQ/blobs"
+    oq_curl --fail --max-time 900 --output "$_part" "$OQ_BOOT/blobs/$1" || return 1
+    _digest=$(oq_sha256 "$_part")
+    if [ "$_digest" = "$1" ]; then
+        mv "$_part" "$2"
+    else
+        rm -f "$_part"
+        echo "the file at $OQ_BOOT/blobs/$1 has the digest $_digest"
+        return 1
+    fi
 }
 
 # Fetch the manifest of this node, or the default one where it has none, into $OQ/manifest.json; read it into OQM_* variables.
@@ -58,14 +65,22 @@ def lines: [.[]? | text | gsub("[\n\r]"; " ")] | join("\n");
 def digest: text | if . == "" or test("^[0-9a-f]{64}$") then . else error("no digest: " + .) end;
 def number: . // 0 | if type == "number" then floor else error("no number: " + tostring) end;
 def word: text | if test("^[A-Za-z0-9._~+-]*$") then . else error("no name: " + .) end;
+def unit: text | if test("^[a-z][a-z0-9_-]*$") then . else error("no name: " + .) end;
+def path: text | if test("^(/[A-Za-z0-9._+-]+)+$") and (test("/[.]{1,2}(/|$)") | not) then . else error("no path: " + .) end;
+def parameters: [. // {} | to_entries[]
+    | select(.key | test("^[a-z][a-z0-9_]*$"))
+    | "export OPENQRM_PARAM_\(.key | ascii_upcase)=" + (.value | text | @sh)] | join("\n");
 if .version != 1 then error("version \(.version) of the manifest is not known to this initramfs") else . end
 | if .mode != "idle" and .mode != "assigned" then error("mode \(.mode) of the manifest is not known") else . end
 | @sh "OQM_MODE=\(.mode)",
   @sh "OQM_RESOURCE=\(.resource | word)",
   @sh "OQM_KERNEL=\(.kernel.vmlinuz | digest)",
   @sh "OQM_KERNEL_VERSION=\(.kernel.version | word)",
+  @sh "OQM_INITRAMFS=\(.kernel.initramfs | digest)",
+  @sh "OQM_ARGUMENTS=\([.kernel.arguments] | lines)",
   @sh "OQM_MODULES=\(.kernel.modules | digest)",
   @sh "OQM_AGENT=\(.agent.digest | digest)",
+  @sh "OQM_WANTED=\([.prefetch[]? | digest] | lines)",
   @sh "OQM_INTERVAL=\(.agent.interval_s // 10 | number)",
   @sh "OQM_APPLIANCE=\(.appliance | word)",
   @sh "OQM_MEMBER=\(.member | number)",
@@ -74,10 +89,13 @@ if .version != 1 then error("version \(.version) of the manifest is not known to
   @sh "OQM_METHOD=\(.deployment.method | word)",
   @sh "OQM_HOOK=\(.deployment.hook | digest)",
   @sh "OQM_ROOT_MODE=\(.root_mode | word)",
+  @sh "OQM_OVERLAY_MIB=\(.overlay.size_mib | number)",
+  @sh "OQM_PRIVATE_DIRECTORIES=\([.private.directories[]? | path] | lines)",
+  @sh "OQM_PRIVATE_EXCLUDES=\([.private.excludes[]? | path] | lines)",
+  @sh "OQM_PRIVATE_PARAMETERS=\(.private.parameters | parameters)",
   @sh "OQM_NETWORKS=\([.networks[]? | "\(.mac | ascii_downcase) \(.role) \(.address)"] | lines)",
   @sh "OQM_FSTAB=\(.fstab | lines)",
   @sh "OQM_HOSTS=\(.hosts | lines)",
-  @sh "OQM_PARAMETERS=\([.deployment.parameters // {} | to_entries[]
-    | select(.key | test("^[a-z][a-z0-9_]*$"))
-    | "export OPENQRM_PARAM_\(.key | ascii_upcase)=" + (.value | text | @sh)] | join("\n"))"
+  @sh "OQM_SERVICES=\([.boot_services[]? | "\(.name | unit) \(.digest | digest)"] | lines)",
+  @sh "OQM_PARAMETERS=\(.deployment.parameters | parameters)"
 '

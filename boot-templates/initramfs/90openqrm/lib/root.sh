@@ -1,15 +1,16 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034 # OQ_BACKGROUND is read by manifest.sh
 # From an assignment to a root file system that is ready for its init. Each step is one function; node.sh runs them in order.
 # Needs common.sh, manifest.sh, network.sh, and the manifest's OQM_* variables.
 
 NEWROOT=${NEWROOT:-/sysroot}
 
-# Run the function $1 of the deployment's hook, with the manifest's parameters, in bounded time.
+# Run the function $1 of the deployment's hook in bounded time: for the root, or for the volume whose parameters are the shell
+# text $2, at the mount point $3, with the access $4 (rw or ro).
 oq_run_hook() {
     (
-        eval "$OQM_PARAMETERS"
-        export NEWROOT OPENQRM_MAC="$OQ_BOOT_MAC"
-        timeout -s KILL 90 /bin/busybox sh /usr/lib/openqrm/run-hook.sh "$1"
+        eval "${2:-$OQM_PARAMETERS}"
+        NEWROOT="${3:-$NEWROOT}" OPENQRM_ACCESS="${4:-rw}" OPENQRM_MAC="$OQ_BOOT_MAC" timeout -s KILL 90 /bin/busybox sh /usr/lib/openqrm/run-hook.sh "$1"
     )
 }
 
@@ -19,15 +20,23 @@ oq_fetch_hook() {
 
 # Mount the root. The host name is set before: NFS servers tell clients apart by it.
 oq_mount_root() {
-    [ "$OQM_ROOT_MODE" = read-write ] || { echo "root mode '$OQM_ROOT_MODE' is not known to this initramfs"; return 1; }
     hostname "$OQM_HOSTNAME" || return 1
-    mkdir -p "$NEWROOT"
-    oq_run_hook mount_root || { echo "mount_root of the deployment method $OQM_METHOD failed"; return 1; }
-    oq_is_mounted "$NEWROOT" || { echo "mount_root of $OQM_METHOD ended well, but nothing is mounted"; return 1; }
+    case $OQM_ROOT_MODE in
+        read-write) oq_mount_volume "$OQM_PARAMETERS" "$NEWROOT" rw ;;
+        overlay | private) oq_mount_overlay ;;
+        *) echo "root mode '$OQM_ROOT_MODE' is not known to this initramfs"; return 1 ;;
+    esac || return 1
     [ -x "$NEWROOT/sbin/init" ] || [ -L "$NEWROOT/sbin/init" ] || { echo "the root has no /sbin/init"; return 1; }
     for _directory in proc sys dev run tmp etc; do
         [ -d "$NEWROOT/$_directory" ] || mkdir -p "$NEWROOT/$_directory" || return 1
     done
+}
+
+# Have the hook mount a volume: oq_mount_volume PARAMETERS POINT rw|ro.
+oq_mount_volume() {
+    mkdir -p "$2"
+    oq_run_hook mount_root "$1" "$2" "$3" || { echo "mount_root of the deployment method $OQM_METHOD failed"; return 1; }
+    oq_is_mounted "$2" || { echo "mount_root of $OQM_METHOD ended well, but nothing is mounted at $2"; return 1; }
 }
 
 oq_is_mounted() {
@@ -51,13 +60,15 @@ oq_unit_name() {
     printf '%s\n' "${1#/}" | sed 's,-,\\x2d,g; s,+,\\x2b,g; s,~,\\x7e,g; s,/,-,g'
 }
 
-# Fetch in the background what a take-over will need and what is known before it: the module tree and the agent.
+# Fetch in the background what a take-over will need and what is known before it: module tree, agent, the deployments' hooks.
 oq_prefetch() {
     [ -z "${OQ_PREFETCH:-}" ] || return 0
     (
-        modprobe -a loop squashfs nfsv4
-        [ -z "$OQM_MODULES" ] || oq_fetch_blob "$OQM_MODULES" "$OQ/modules.squashfs"
-        [ -z "$OQM_AGENT" ] || oq_fetch_blob "$OQM_AGENT" "$OQ/agent"
+        modprobe -a loop squashfs nfsv4 overlay
+        OQ_BACKGROUND=.background
+        for _wanted in $OQM_WANTED $OQM_AGENT $OQM_MODULES; do
+            oq_fetch_blob "$_wanted" "$OQ/blobs/$_wanted"
+        done
     ) > /dev/null 2>&1 < /dev/null &
     OQ_PREFETCH=$!
 }
@@ -71,7 +82,9 @@ oq_finish_prefetch() {
 oq_fstab() {
     {
         echo '# Written by openQRM at every boot. Lines of this image belong in /etc/fstab-static.'
-        oq_run_hook root_fstab_line || return 1
+        if [ "$OQM_ROOT_MODE" = read-write ]; then
+            oq_run_hook root_fstab_line || return 1
+        fi
         printf '%s\n' "$OQM_FSTAB"
         [ ! -f "$NEWROOT/etc/fstab-static" ] || cat "$NEWROOT/etc/fstab-static"
         oq_swap_lines
@@ -87,9 +100,10 @@ oq_swap_lines() {
     done
 }
 
-# Write the host name, the manifest's lines of /etc/hosts, and a resolver configuration where the image has none.
+# Write the host name, a machine id where the image is shared, the manifest's lines of /etc/hosts, and a resolver configuration where the image has none.
 oq_system_files() {
     printf '%s\n' "$OQM_HOSTNAME" > "$NEWROOT/etc/hostname" || return 1
+    [ "$OQM_ROOT_MODE" = read-write ] || oq_machine_id || return 1
     [ -z "$OQM_HOSTS" ] || oq_hosts_block || return 1
     if [ ! -s "$NEWROOT/etc/resolv.conf" ] && [ ! -L "$NEWROOT/etc/resolv.conf" ]; then
         cat "$OQ_BUNDLE/etc/resolv.conf" > "$NEWROOT/etc/resolv.conf" || return 1
@@ -157,12 +171,27 @@ oq_install_agent() {
     /bin/busybox sh "$OQ/agent" install "$NEWROOT"
 }
 
+# Fetch the boot services, programs that come by digest, and write down what they may know; the agent starts them.
+oq_boot_services() {
+    rm -rf "$OQ/services" && mkdir -p "$OQ/services" || return 1
+    [ -n "$OQM_SERVICES" ] || return 0
+    printf 'OPENQRM_%s=%s\n' RESOURCE "$OQM_RESOURCE" APPLIANCE "$OQM_APPLIANCE" MEMBER "$OQM_MEMBER" EPOCH "$OQM_EPOCH" \
+        > "$OQ/services.env"
+    while read -r _name _digest; do
+        oq_fetch_blob "$_digest" "$OQ/services/$_name" && chmod 0755 "$OQ/services/$_name" || return 1
+    done << EOT
+$OQM_SERVICES
+EOT
+}
+
 # Take back what a take-over that failed has mounted, so that the next one starts clean.
 oq_unmount_root() {
     rm -f "$OQ/deployed"
     swapoff -a
-    awk -v root="$NEWROOT" '$2 == root || index($2, root "/") == 1 { print $2 }' /proc/mounts | sort -r |
-        while read -r _point; do
-            timeout -s KILL 15 umount "$_point" || umount -l "$_point"
-        done
+    for _tree in "$NEWROOT" "$OQ_LAYERS"; do
+        awk -v root="$_tree" '$2 == root || index($2, root "/") == 1 { print $2 }' /proc/mounts | sort -r |
+            while read -r _point; do
+                timeout -s KILL 15 umount "$_point" || umount -l "$_point"
+            done
+    done
 }

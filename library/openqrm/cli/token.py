@@ -1,0 +1,70 @@
+"""`openqrm token`: who may use the operator API."""
+
+from __future__ import annotations
+
+import click
+
+from openqrm.cli.framework import Group, changes_something
+from openqrm.cli.output import print_json, print_table
+from openqrm.cli.parameters import Name, listed, yes_option
+from openqrm.cli.session import Session, actor, with_session
+from openqrm.errors import NotFoundError
+
+
+@click.group(cls=Group)
+def token() -> None:
+    """Tokens of operators for the API: a viewer reads, an operator also runs appliances, an admin does everything."""
+
+
+@token.command()
+@click.argument("name", type=Name("token", existing=False))
+@click.option("--role", required=True, type=click.Choice(["viewer", "operator", "admin"]), help="What it allows.")
+@changes_something
+@with_session
+def create(session: Session, name: str, role: str) -> None:
+    """Make a token. It is printed this once: the store keeps its digest alone."""
+    from openqrm import operators
+
+    made = "" if session.check else operators.create(session.center.store, name, role, actor())
+    if session.json:
+        print_json({"changed": True, "check": session.check, "name": name, "role": role, "token": made})
+    elif session.check:
+        session.say("Check mode: nothing was changed.")
+    else:
+        click.echo(made)
+
+
+@token.command("list")
+@with_session
+def list_(session: Session) -> None:
+    """List tokens: whose they are and what they allow."""
+    with session.read() as reader:
+        found = reader.api_tokens()
+    if session.json:
+        print_json(found)
+        return
+    rows = [(item.name, item.role, item.created) for item in found]
+    print_table(("NAME", "ROLE", "AGE"), rows, "No tokens. Make one with `openqrm token create`.")
+
+
+@token.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Name("token", existing=False))
+@yes_option
+@changes_something
+@with_session
+def revoke(session: Session, names: tuple[str, ...], yes: bool) -> None:
+    """Revoke tokens: from now on they are worth nothing."""
+    from openqrm import operators
+
+    with session.read() as reader:
+        known = {item.name for item in reader.api_tokens()}
+    for name in names:
+        if name not in known:
+            raise NotFoundError("Token", name, known)
+    session.confirm(f"Revoke {listed(names)}?", yes=yes)
+    for name in names if not session.check else ():
+        operators.revoke(session.center.store, name, actor())
+    if session.json:
+        print_json({"changed": True, "check": session.check, "names": list(names)})
+    else:
+        session.say("Check mode: nothing was changed." if session.check else f"Revoked {listed(names)}.")
