@@ -2,7 +2,9 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-PYTEST := python -m pytest
+# Labs and their tests make network namespaces, mounts and virtual machines.
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env "PATH=$(PATH)")
+PYTEST := $(AS_ROOT) python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lab demo test test-pythons e2e e2e-all lint format docs docs-check bench build clean
@@ -18,7 +20,7 @@ setup-lab:
 	@scripts/setup.sh lab
 
 demo: setup-lab  ## The main job on a data centre in a box; KEEP=1 leaves the lab running
-	openqrm lab demo $(if $(filter-out 0,$(KEEP)),--keep)
+	$(AS_ROOT) openqrm lab demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: setup  ## Every test that needs no lab; T=path or T="-k word" narrows
 	$(PYTEST) $(or $(T),-n 2 --dist loadgroup --ignore=tests/e2e --ignore=tests/benchmarks tests)
@@ -34,7 +36,7 @@ e2e-all: setup  ## The lab tests, with those that take long
 
 bench: setup  ## The benchmarks of docs/benchmarks.md
 	@status=0; for file in $(or $(T),$(wildcard tests/benchmarks/bench_*.py)); do \
-	  echo "== $$file"; PYTHONPATH=. python "$$file" || status=1; done; exit $$status
+	  echo "== $$file"; $(AS_ROOT) PYTHONPATH=. python "$$file" || status=1; done; exit $$status
 
 lint: setup  ## All quality gates
 	scripts/gates.sh

@@ -35,11 +35,21 @@ def lab_names(labs: Path = LABS) -> list[str]:
     return sorted(path.parent.name for path in labs.glob("*/lab.json"))
 
 
+def require_root() -> None:
+    """Raises: StateError for any other user: labs have network namespaces and virtual machines of the machine."""
+    if os.geteuid():
+        raise StateError(
+            "Labs need root: they make network namespaces and virtual machines.",
+            remedy='Run it as root, or as `sudo "$(command -v openqrm)" lab ...`.',
+        )
+
+
 def read_lab(directory: Path) -> dict[str, Any]:
     """What the lab was built as: the content of its `lab.json` (roles/lab/templates/lab.json.j2 shows the keys).
 
-    Raises: NotFoundError, ConfigError.
+    Raises: StateError for an ordinary user, NotFoundError, ConfigError.
     """
+    require_root()
     path = directory / "lab.json"
     try:
         lab: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

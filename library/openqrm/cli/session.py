@@ -96,8 +96,9 @@ class Session:
     def run_lab(self, playbook: str, name: str, variables: Mapping[str, object]) -> RunResult:
         """Runs a playbook on a lab, whether or not the lab exists. Raises: OpenqrmError."""
         from openqrm.config import Config
-        from openqrm.lab import lab_dir
+        from openqrm.lab import lab_dir, require_root
 
+        require_root()
         config = dataclasses.replace(Config(), path=lab_dir(name) / "openqrm.yml")
         return self.run(playbook, {"lab_name": name, **variables}, config=config)
 

@@ -131,3 +131,10 @@ def test_a_broken_state_file_is_told(directory: Path) -> None:
     (directory / "lab.json").write_text("{")
     with pytest.raises(ConfigError, match=r"lab\.json cannot be read"):
         lab.read_lab(directory)
+
+
+def test_an_ordinary_user_is_told_to_be_root(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(StateError, match="Labs need root") as refused:
+        lab.lab_status(directory)
+    assert 'sudo "$(command -v openqrm)" lab' in (refused.value.remedy or "")
