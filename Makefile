@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # Labs and their tests make network namespaces, mounts and virtual machines.
-AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env "PATH=$(PATH)")
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env "PATH=$(PATH):/usr/sbin:/sbin")
 PYTEST := $(AS_ROOT) python -m pytest
 
 .DEFAULT_GOAL := help
