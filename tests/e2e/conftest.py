@@ -42,3 +42,8 @@ def _give_swap(session: LabSession) -> None:
     subprocess.run(
         ["mkswap", str(disk)], check=True, capture_output=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests on the shared lab last, so that no other lab has to run beside it."""
+    items.sort(key=lambda item: "lab" in getattr(item, "fixturenames", ()))

@@ -82,7 +82,7 @@ def appliance(lab: LabSession) -> LabSession:
     return lab
 
 
-@pytest.mark.parametrize(("start", "stop"), zip(START, STOP, strict=True))
+@pytest.mark.parametrize(("start", "stop"), list(zip(START, STOP, strict=True)))
 def test_start_and_stop_converge_after_a_kill(appliance: LabSession, start: str, stop: str) -> None:
     check_kill(appliance, "start", start, "node01")
     check_kill(appliance, "stop", stop, "node01")
@@ -95,6 +95,6 @@ def running(appliance: LabSession) -> LabSession:
     return appliance
 
 
-@pytest.mark.parametrize(("number", "operation"), enumerate(MOVE, 1))
+@pytest.mark.parametrize(("number", "operation"), list(enumerate(MOVE, 1)))
 def test_move_converges_after_a_kill(running: LabSession, number: int, operation: str) -> None:
     check_kill(running, "move", operation, ("node01", "node02")[number % 2])

@@ -303,10 +303,9 @@ def test_error_in_the_initramfs_is_told_and_undone(lab: LabSession, broken: str)
     assert "broken-0" not in [row["name"] for row in lab.json("image", "list")]
 
 
-# What takes longer
+# Other ways to the same end
 
 
-@pytest.mark.extended
 def test_playbooks_do_what_the_command_line_does(lab: LabSession) -> None:
     before = lab.resource("node01")
     lab.playbook("appliance_start", {"appliances": "web01", "to": before.name})
@@ -318,7 +317,6 @@ def test_playbooks_do_what_the_command_line_does(lab: LabSession) -> None:
     assert (lab.exports(), lab.nfs_clients()) == ({}, set())
 
 
-@pytest.mark.extended
 def test_move_to_another_machine(lab: LabSession) -> None:
     source = start(lab, "node01")
     mark = f"{ROOT}/srv/mark"
