@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ PLUGINS = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return make_fleet(f"sqlite:///{tmp_path}/openqrm.db")
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = make_fleet(f"sqlite:///{tmp_path}/openqrm.db")
+    yield made
+    made.close()
 
 
 def change(store: Store, *scopes: str, attach: bool = True, service: str = "backup/client") -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from tests.support.center import FakeCenter, make_center
 
 
 @pytest.fixture
-def center(tmp_path: Path) -> FakeCenter:
+def center(tmp_path: Path) -> Iterator[FakeCenter]:
     made = make_center(tmp_path)
     made.add_nodes(1)
-    return made
+    yield made
+    made.store.close()
 
 
 def request(step: str, **more: Any) -> Mapping[str, Any]:
@@ -48,6 +49,7 @@ def test_a_step_with_a_configuration_of_its_own_is_not_sent_to_another(
     made = make_center(other)
     with made.store.write("test", "storage") as tx:
         tx.set_setting("default_kernel", "default")
+    made.store.close()
     with stepping.serve(center.root, center.config) as variables:
         monkeypatch.setenv(stepping.SOCKET, variables[stepping.SOCKET])
         center.store.close()
