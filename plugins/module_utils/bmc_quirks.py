@@ -17,6 +17,7 @@ import re
 #   override_stays: boot flags hold for all boots, though the persistent bit reads 0
 # Changes by Redfish
 #   mode_with_override: BootSourceOverrideMode is to be sent with every boot override, and is not where this is not set
+#   cd_by_usb: a virtual CD is booted as UsbCd, where the BMC offers that beside Cd
 #   strong_etag: entity tags are given as weak ones (W/"1"), and taken in If-Match as strong ones ("1") only
 QUIRKS = [
     {
@@ -40,6 +41,13 @@ QUIRKS = [
         "changes": {"mode_with_override": True},
         "seen": "Supermicro: a boot override without a mode sets the mode to its default",
         "source": "DMTF/Redfishtool#106",
+    },
+    {
+        "protocol": "redfish",
+        "manufacturer": "Super ?micro.*",
+        "changes": {"cd_by_usb": True},
+        "seen": "Supermicro: virtual CDs are on USB; Cd and UsbCd are both offered, and Cd does not boot them",
+        "source": "openstack/sushy, BootSource.USB_CD in sushy/resources/system/constants.py",
     },
     {
         "protocol": "redfish",

@@ -74,7 +74,7 @@ class Power:
         for endpoint in endpoints:
             self._driver.check(endpoint)
             if verb == "boot_device" and not endpoint.get("device"):
-                raise PowerError(f"Resource {endpoint['name']}: verb boot_device needs a device, pxe or disk.")
+                raise PowerError(f"Resource {endpoint['name']}: verb boot_device needs a device.")
         plans, problems = self._each(lambda endpoint: self._planned(verb, endpoint), endpoints)
         if problems:
             raise PowerError(" ".join(problems))
@@ -178,11 +178,16 @@ def endpoint_options(**more):
     }
 
 
-def arguments(**more):
-    """Return the argument spec that the modules of all power drivers share, with further options."""
+def arguments(endpoint=None, **more):
+    """Return the argument spec that all power drivers' modules share, with more options and keys of an endpoint."""
     return {
         "verb": {"type": "str", "required": True, "choices": list(VERBS)},
-        "endpoints": {"type": "list", "elements": "dict", "required": True, "options": endpoint_options()},
+        "endpoints": {
+            "type": "list",
+            "elements": "dict",
+            "required": True,
+            "options": endpoint_options(**(endpoint or {})),
+        },
         "timeout_s": {"type": "int", "default": 60},
         "parallel": {"type": "int", "default": 16},
         **more,

@@ -5,12 +5,30 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ansible_collections.openqrm.datacenter.plugins.module_utils.bmc_quirks import quirks_of
 from ansible_collections.openqrm.datacenter.plugins.module_utils.power import CONTINUOUS, ONCE, Driver, PowerError
-from ansible_collections.openqrm.datacenter.plugins.module_utils.redfish_bmc import ROOT, Bmc, host_of, tls_context
+from ansible_collections.openqrm.datacenter.plugins.module_utils.redfish_bmc import (
+    ROOT,
+    Bmc,
+    host_of,
+    link,
+    tls_context,
+)
+from ansible_collections.openqrm.datacenter.plugins.module_utils.redfish_media import (
+    check_media,
+    ejection,
+    find_drive,
+    image_of,
+    inserted_in,
+    insertion,
+)
 
 STATES = {"On": "on", "PoweringOn": "on", "Off": "off", "PoweringOff": "on", "Paused": "on"}
-TARGETS = {"pxe": "Pxe", "disk": "Hdd"}
+TARGETS = {"pxe": "Pxe", "disk": "Hdd", "cd": "Cd"}
+USB_CD = "UsbCd"
+DEVICES = {target: device for device, target in TARGETS.items()} | {USB_CD: "cd"}
 MODES = {ONCE: "Once", CONTINUOUS: "Continuous"}
 FIRMWARE = {"uefi": "UEFI", "bios": "Legacy"}
 # What does an action, best first; the first that the BMC offers is taken.
@@ -21,32 +39,23 @@ RESETS = {
 }
 
 
-def link(resource, *names):
-    """Return the address that a resource gives under these keys, empty for none."""
-    for name in names:
-        resource = resource.get(name) or {}
-    return resource.get("@odata.id", "") if isinstance(resource, dict) else ""
-
-
-def named(value, table):
-    """Return the key of a value in a table, or the value itself."""
-    return next((key for key, other in table.items() if other == value), value)
-
-
 def override_of(system):
     """Return device and mode of a system's boot override, empty for none."""
     boot = system.get("Boot") or {}
     enabled, target = boot.get("BootSourceOverrideEnabled"), boot.get("BootSourceOverrideTarget")
     if enabled not in MODES.values() or target in (None, "None"):
         return ""
-    return f"{named(target, TARGETS)} {named(enabled, MODES)}"
+    return f"{DEVICES.get(target, target)} {enabled.lower()}"
 
 
 def override_body(system, device, mode, firmware, quirks):
     """Return what is to be sent to a system so that it boots from the device."""
-    boot = {"BootSourceOverrideEnabled": MODES[mode], "BootSourceOverrideTarget": TARGETS[device]}
+    now = system.get("Boot") or {}
+    usb = device == "cd" and quirks.get("cd_by_usb")
+    usb = usb and USB_CD in (now.get("BootSourceOverrideTarget@Redfish.AllowableValues") or [])
+    boot = {"BootSourceOverrideEnabled": MODES[mode], "BootSourceOverrideTarget": USB_CD if usb else TARGETS[device]}
     if quirks.get("mode_with_override"):
-        found = (system.get("Boot") or {}).get("BootSourceOverrideMode")
+        found = now.get("BootSourceOverrideMode")
         boot["BootSourceOverrideMode"] = FIRMWARE.get(firmware) or found or "UEFI"
     return {"Boot": boot}
 
@@ -65,11 +74,13 @@ class Redfish(Driver):
         self._context = tls_context(options.get("ca_path"), options["validate_certs"])
         self._bmcs = {}
         self._paths = {}
+        self._drives = {}
         self._quirks = {}
 
     def check(self, endpoint):
-        """Raise PowerError for an address that is none."""
+        """Raise PowerError for an address or a medium that is none."""
         host_of(endpoint)
+        check_media(endpoint)
 
     def power(self, endpoint):
         """Return the machine's power."""
@@ -91,11 +102,15 @@ class Redfish(Driver):
         self.bmc(endpoint).change("POST", target, {"ResetType": kind})
 
     def boot_device(self, endpoint):
-        """Return device and mode of the boot override."""
-        return override_of(self.system(endpoint)[0])
+        """Return device and mode of the boot override, and what is in the CD drive if that is not what it should be."""
+        found = override_of(self.system(endpoint)[0])
+        inserted = inserted_in(self.drive(endpoint)[0]) if image_of(endpoint) else ""
+        return found if inserted == image_of(endpoint) else f"{found or 'none'}, CD {inserted or 'none'}"
 
     def set_boot_device(self, endpoint, mode):
-        """Set the boot override."""
+        """Set the boot override, with the image that the endpoint is to boot from in the CD drive."""
+        if image_of(endpoint):
+            self._insert(endpoint)
         system, etag = self.system(endpoint)
         quirks = self.quirks(endpoint, system)
         body = override_body(system, endpoint["device"], mode, endpoint.get("firmware"), quirks)
@@ -122,12 +137,19 @@ class Redfish(Driver):
             self._paths[name] = self._chosen(endpoint, bmc.get(systems)[0])
         return bmc.get(self._paths[name])
 
+    def drive(self, endpoint):
+        """Return the CD drive that the machine's BMC gives it, and its entity tag."""
+        name, bmc = endpoint["name"], self.bmc(endpoint)
+        if name not in self._drives:
+            system = self.system(endpoint)[0]
+            self._drives[name] = find_drive(bmc, itertools.chain([system], self._managers(endpoint, system)))
+        return bmc.get(self._drives[name])
+
     def quirks(self, endpoint, system):
         """Return how the endpoint's BMC differs from the standard."""
         name = endpoint["name"]
         if name not in self._quirks:
-            managers = (system.get("Links") or {}).get("ManagedBy") or []
-            manager = self.bmc(endpoint).get(link(managers[0]))[0] if managers and link(managers[0]) else {}
+            manager = next(self._managers(endpoint, system), {})
             identity = {
                 "manufacturer": system.get("Manufacturer"),
                 "model": system.get("Model"),
@@ -135,6 +157,27 @@ class Redfish(Driver):
             }
             self._quirks[name] = quirks_of("redfish", identity)
         return self._quirks[name]
+
+    def _managers(self, endpoint, system):
+        """Return the system's managers, each read when it is come to."""
+        managers = (system.get("Links") or {}).get("ManagedBy") or []
+        return (self.bmc(endpoint).get(link(item))[0] for item in managers if link(item))
+
+    def _insert(self, endpoint):
+        """Have the endpoint's image in its CD drive; another one is ejected."""
+        drive, etag = self.drive(endpoint)
+        if inserted_in(drive) == image_of(endpoint):
+            return
+        path, quirks = self._drives[endpoint["name"]], self.quirks(endpoint, self.system(endpoint)[0])
+        if inserted_in(drive):
+            self._change_drive(endpoint, ejection(drive, path), tag_for(etag, quirks))
+            drive, etag = self.drive(endpoint)
+        self._change_drive(endpoint, insertion(drive, path, image_of(endpoint)), tag_for(etag, quirks))
+
+    def _change_drive(self, endpoint, request, tag):
+        """Send a request to the endpoint's CD drive; only a PATCH is bound to its entity tag."""
+        method, path, body = request
+        self.bmc(endpoint).change(method, path, body, tag if method == "PATCH" else "")
 
     def _chosen(self, endpoint, collection):
         """Return the address of the endpoint's system among those of the BMC."""

@@ -48,6 +48,13 @@ def host_of(endpoint):
     return url.hostname, port
 
 
+def link(resource, *names):
+    """Return the address that a resource gives under these keys, empty for none."""
+    for name in names:
+        resource = resource.get(name) or {}
+    return resource.get("@odata.id", "") if isinstance(resource, dict) else ""
+
+
 def said_by(body):
     """Return the messages in the body of an error."""
     error = body.get("error") if isinstance(body, dict) else None

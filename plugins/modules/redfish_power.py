@@ -16,6 +16,34 @@ extends_documentation_fragment:
   - openqrm.datacenter.power
   - openqrm.datacenter.power.bmc
 options:
+  endpoints:
+    suboptions:
+      name:
+        description: Name of the resource.
+        type: str
+        required: true
+      address:
+        description: Host, with port where needed, or https:// URL of the BMC.
+        type: str
+      system:
+        description: Id of the machine in a BMC that has several.
+        type: str
+      mac:
+        description: MAC address of the machine.
+        type: str
+      device:
+        description: What to boot from next, with O(verb=boot_device).
+        type: str
+        choices: [pxe, disk, cd]
+      media:
+        description:
+          - Address (http:// or https://) of the ISO image that is inserted as virtual CD with O(endpoints[].device=cd).
+            Another image that is inserted is ejected. Without it, what is in the drive is booted.
+        type: str
+      firmware:
+        description: Firmware of the machine, where it is known.
+        type: str
+        choices: [bios, uefi, ""]
   validate_certs:
     description: Whether the BMCs' certificates are checked.
     type: bool
@@ -49,7 +77,9 @@ items:
       description: V(on) or V(off), as read back.
       type: str
     device:
-      description: Device and mode of the boot override, as read back; with O(verb=boot_device).
+      description:
+        - Device and mode of the boot override, as read back; with O(verb=boot_device).
+        - In check mode also the image in the CD drive, where it is not the one that was asked for.
       type: str
     changed:
       description: Whether something was changed.
@@ -66,7 +96,9 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.redfish import 
 def main():
     """Run the module."""
     trust = {"validate_certs": {"type": "bool", "default": True}, "ca_path": {"type": "path"}}
-    module = AnsibleModule(argument_spec=arguments(**bmc_arguments(), **trust), supports_check_mode=True)
+    endpoint = {"device": {"type": "str", "choices": ["pxe", "disk", "cd"]}, "media": {"type": "str"}}
+    spec = arguments(endpoint, **bmc_arguments(), **trust)
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
         driver = Redfish(module.params)
     except (OSError, ssl.SSLError) as error:

@@ -40,6 +40,8 @@ class Recorded:
         if wanted and if_match != wanted:
             missing = "The request did not provide the required precondition, such as an If-Match header."
             return (412, "The If-Match precondition failed.") if if_match else (428, missing)
+        if "MediaTypes" in resource:
+            return self.insert(resource, body)
         boot = body.get("Boot", {})
         for key in self.demands.get("refused_boot_keys", []):
             if key in boot:
@@ -50,8 +52,23 @@ class Recorded:
         resource["Boot"] = resource["Boot"] | boot | self.demands.get("forgets", {})
         return 200, ""
 
-    def post(self, body: dict[str, Any]) -> tuple[int, str]:
-        """Reset the system; return status and message."""
+    def insert(self, drive: dict[str, Any], body: dict[str, Any]) -> tuple[int, str]:
+        """Insert an image, or eject it; return status and message."""
+        needed = self.demands.get("needed_media_keys", []) if body.get("Image") else []
+        for key in [key for key in self.demands.get("refused_media_keys", []) if key in body]:
+            return 400, f"The action VirtualMedia.InsertMedia was submitted with the invalid parameter {key}."
+        for key in [key for key in needed if key not in body]:
+            return 400, f"The action VirtualMedia.InsertMedia requires the parameter {key} to be present."
+        if body.get("Image") and drive["Inserted"]:
+            return 400, "Virtual Media is already connected."
+        drive |= {"Inserted": bool(body.get("Image")), "Image": body.get("Image")}
+        return 204, ""
+
+    def post(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
+        """Reset the system, or insert or eject an image; return status and message."""
+        drive, _, action = path.partition("Actions/VirtualMedia.")
+        if action:
+            return self.insert(self.resources.get(drive) or self.resources[drive.rstrip("/")], body)
         kind = body["ResetType"]
         offered = self.demands.get("reset_types")
         if offered and kind not in offered:
@@ -92,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         self.change(lambda body: bmc.patch(bmc.resources[self.path], body, self.headers.get("If-Match", "")))
 
     def do_POST(self) -> None:
-        self.change(self.server.bmc.post)
+        self.change(lambda body: self.server.bmc.post(self.path, body))
 
     def change(self, work: Any) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -16,6 +16,9 @@ from openqrm.paths import boot_template
 
 Entry = dict[str, object]
 
+IPXE, IPXE_IMAGE = "ipxe", "ipxe/ipxe.iso"
+"""The medium of resources that cannot boot from the network: its name, and the image that the tree has of it."""
+
 
 @cache
 def _environment() -> jinja2.Environment:

@@ -16,7 +16,7 @@ from openqrm.cli.session import Session, with_session
 from openqrm.errors import ApplyError
 
 DEFAULT = "demo"
-FIRMWARE = ("bios", "pxelinux", "uefi", "uefi-http", "secure-boot")
+FIRMWARE = ("bios", "pxelinux", "uefi", "uefi-http", "secure-boot", "bios-no-pxe", "uefi-no-pxe")
 
 
 class LabName(ParamType):

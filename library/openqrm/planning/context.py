@@ -161,6 +161,8 @@ class Context:
         """A power verb for the resource. Raises: NotFoundError where its driver is unknown."""
         driver = self.types.get("power", resource.power_driver)
         item = {"name": resource.name, "mac": resource.boot_mac} | dict(resource.power)
+        if item.get("media") == tree.IPXE:
+            item["media"] = f"{self.config.boot.url}/{tree.IPXE_IMAGE}"
         return Step(stage, self.config.power_host, driver.role, verb, item, member=member)
 
     def reset(self, stage: int, resource: Resource, member: str = "") -> tuple[Step, ...]:
@@ -168,8 +170,13 @@ class Context:
         step = self.power(stage, "reset", resource, member)
         if not self.types.get("power", resource.power_driver).boot_device:
             return (step,)
-        item = dict(step.item) | {"device": "pxe", "firmware": resource.firmware}
-        return replace(step, stage=stage - 1, verb="boot_device", item=item), step
+        return self.boot_device(stage - 1, resource, member), step
+
+    def boot_device(self, stage: int, resource: Resource, member: str = "") -> Step:
+        """Has the resource boot from the network, or from its virtual CD where it cannot."""
+        step = self.power(stage, "boot_device", resource, member)
+        device = "cd" if resource.power.get("media") else "pxe"
+        return replace(step, item=dict(step.item) | {"device": device, "firmware": resource.firmware})
 
     def hooks(self, stage: int, hook: str, members: Sequence[Member]) -> list[Step]:
         """The calls of one hook of all enabled plug-ins, in dependency order."""

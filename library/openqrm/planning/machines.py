@@ -43,8 +43,12 @@ def _select_resources(context: Context, arguments: Arguments) -> Selection:
 
 
 def _draw_power(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    """What boots from a virtual CD finds it inserted; what else a machine boots is left as it is."""
     verb = _power_verb(arguments)
-    steps = [context.power(CALL, verb, resource) for resource in context.tx.resources(list(names))]
+    resources = context.tx.resources(list(names))
+    steps = [context.power(CALL, verb, resource) for resource in resources]
+    if verb in ("on", "reset"):
+        steps += [context.boot_device(CALL - 1, resource) for resource in resources if resource.power.get("media")]
     return Drawing(steps, tuple({"kind": "resource", "name": name, "verb": verb} for name in names))
 
 

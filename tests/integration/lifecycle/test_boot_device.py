@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,47 @@ def test_a_machine_whose_boot_device_cannot_be_set_is_not_reset(center: FakeCent
         assert (tx.appliance("web01").state, tx.resource(node).state) == ("stopped", "idle")
     center.fault()
     assert center.run("appliance_start", appliances="web01").errors == ()
+
+
+# Machines that cannot boot from the network
+
+
+OTHER = "https://images.example.com/ipxe.iso"
+
+
+def media_center(center: FakeCenter) -> None:
+    """Give two machines Redfish, and a medium: the boot server's iPXE, and an image that is elsewhere."""
+    names = center.add_nodes(3)
+    with center.store.write("test", "media") as tx:
+        for name, media in zip(names, ("ipxe", OTHER), strict=False):
+            power = {"address": "bmc.example.com", "media": media}
+            tx.save([replace(tx.resource(name), power_driver="redfish", power=power)])
+
+
+def steps_of(center: FakeCenter, verb: str, **arguments: object) -> list[tuple[str, str, object, object]]:
+    """Resource, verb, device and medium of the power operations of a plan, in their order."""
+    plan_id = center.prepare(verb, owner="", **arguments).plan
+    with center.store.read() as tx:
+        rows = [row for row in tx.plan(plan_id).operations if ".power_" in row.role]
+    return [(str(i["name"]), row.verb, i.get("device"), i.get("media")) for row in rows for i in row.items]
+
+
+def test_a_reset_of_a_machine_with_a_medium_follows_its_insertion(center: FakeCenter) -> None:
+    media_center(center)
+    center.add_appliances(["web01"])
+    url = f"{center.config.boot.url}/ipxe/ipxe.iso"
+    found = steps_of(center, "start", appliances=["web01"], to="node00001", boot="reset")
+    assert found == [("node00001", "boot_device", "cd", url), ("node00001", "reset", None, url)]
+
+
+@pytest.mark.parametrize("verb", ["on", "reset", "off", "status"])
+def test_power_on_inserts_the_medium_of_those_that_have_one(center: FakeCenter, verb: str) -> None:
+    media_center(center)
+    names = ["node00001", "node00002", "node00003"]
+    media = [f"{center.config.boot.url}/ipxe/ipxe.iso", OTHER, None]
+    inserted = [(name, "boot_device", "cd", url) for name, url in zip(names, media, strict=True) if url]
+    switched = [(name, verb, None, url) for name, url in zip(names, media, strict=True)]
+    found = steps_of(center, "resource_power", resources=names, power=verb)
+    first = len(inserted) if verb in ("on", "reset") else 0
+    assert found[:first] == inserted[:first]
+    assert sorted(found[first:]) == switched

@@ -50,5 +50,5 @@ def test_an_error_of_the_driver_itself_is_not_taken_for_the_machines() -> None:
 
 
 def test_a_boot_device_has_to_be_named() -> None:
-    with pytest.raises(PowerError, match="Resource n1: verb boot_device needs a device, pxe or disk"):
+    with pytest.raises(PowerError, match="Resource n1: verb boot_device needs a device"):
         Power(Meeting(1), 0, 4).ensure("boot_device", [{"name": "n1", "device": None}], False)

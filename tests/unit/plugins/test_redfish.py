@@ -20,6 +20,8 @@ from tests.unit.plugins.module_cases import run_module
 BMCS = Path(__file__).parent / "bmcs"
 NAMES = sorted(path.stem for path in BMCS.glob("*.json"))
 WORKING = [name for name in NAMES if name != "supermicro-forgets"]
+WITH_CD = ["ami-gigabyte", "idrac9", "ilo5", "lenovo-xcc", "supermicro-x11"]
+IMAGE = "http://10.77.0.1/ipxe/ipxe.iso"
 Play = Callable[[str], Recorded]
 
 
@@ -92,6 +94,91 @@ def test_boot_device(name: str, mode: str, play: Play, certificate: Path) -> Non
     assert len(bmc.changes) == 1
 
 
+def drives(bmc: Recorded) -> list[Any]:
+    """What is in each of the BMC's virtual media that takes CDs."""
+    return [item["Image"] for item in bmc.resources.values() if "CD" in item.get("MediaTypes", [])]
+
+
+def media_changes(bmc: Recorded) -> list[tuple[str, Any]]:
+    """What the BMC was sent for its virtual media."""
+    return [(method, body) for method, path, body, _tag in bmc.changes if "VirtualMedia" in path]
+
+
+@pytest.mark.parametrize("mode", ["once", "continuous"])
+@pytest.mark.parametrize("name", WITH_CD)
+def test_boot_from_virtual_media(name: str, mode: str, play: Play, certificate: Path) -> None:
+    bmc = play(name)
+    machine = node(bmc, device="cd", media=IMAGE, firmware="uefi")
+    checked = power(certificate, mode).ensure("boot_device", [machine], True)
+    assert (checked["changed"], checked["items"][0]["device"], bmc.changes) == (True, "none, CD none", [])
+    result = power(certificate, mode).ensure("boot_device", [machine], False)
+    assert (result["changed"], result["items"][0]["device"]) == (True, f"cd {mode}")
+    assert drives(bmc)[0] == IMAGE and not any(drives(bmc)[1:])
+    target = "UsbCd" if name == "supermicro-x11" else "Cd"
+    assert bmc.system["Boot"]["BootSourceOverrideTarget"] == target
+    assert len(media_changes(bmc)) == 1
+    assert not power(certificate, mode).ensure("boot_device", [machine], False)["changed"]
+    assert len(bmc.changes) == 2
+
+
+@pytest.mark.parametrize("name", WITH_CD)
+def test_only_another_image_is_ejected(name: str, play: Play, certificate: Path) -> None:
+    bmc = play(name)
+    machine = node(bmc, device="cd", media=IMAGE, firmware="uefi")
+    power(certificate).ensure("boot_device", [machine], False)
+    bmc.system["Boot"]["BootSourceOverrideEnabled"] = "Disabled"  # it was booted
+    bmc.changes.clear()
+    assert power(certificate).ensure("boot_device", [machine], False)["changed"]
+    assert media_changes(bmc) == [], "an image that is inserted was inserted again"
+    other = machine | {"media": "https://boot.example.com/other.iso"}
+    checked = power(certificate).ensure("boot_device", [other], True)
+    assert (checked["changed"], checked["items"][0]["device"]) == (True, f"cd once, CD {IMAGE}")
+    power(certificate).ensure("boot_device", [other], False)
+    eject = {"Image": None, "Inserted": False} if name == "lenovo-xcc" else {}
+    assert media_changes(bmc)[0][1] == eject
+    assert drives(bmc)[0] == other["media"]
+    bmc.changes.clear()
+    power(certificate).ensure("boot_device", [machine | {"device": "pxe"}], False)
+    assert media_changes(bmc) == [], "what is in the drive matters only to what boots from it"
+
+
+def test_how_an_image_is_inserted(play: Play, certificate: Path) -> None:
+    fetched = {"Image": IMAGE, "TransferProtocolType": "HTTP", "TransferMethod": "Stream"}
+    expected = {
+        "ilo5": ("POST", {"Image": IMAGE}),
+        "ami-gigabyte": ("POST", fetched),
+        "lenovo-xcc": ("PATCH", {"Image": IMAGE, "Inserted": True, "WriteProtected": True}),
+    }
+    for name, request in expected.items():
+        bmc = play(name)
+        power(certificate).ensure("boot_device", [node(bmc, device="cd", media=IMAGE)], False)
+        assert media_changes(bmc) == [request]
+
+
+def test_a_bmc_without_a_cd_drive_is_an_error(play: Play, certificate: Path) -> None:
+    floppy, none = play("ilo5"), play("idrac8")
+    floppy.resources["/redfish/v1/Managers/1/VirtualMedia/2/"]["MediaTypes"] = ["USBStick"]
+    machines = [node(bmc, device="cd", media=IMAGE) | {"name": bmc.address} for bmc in (floppy, none)]
+    with pytest.raises(PowerError) as caught:
+        power(certificate).ensure("boot_device", machines, False)
+    media = "/redfish/v1/Managers/1/VirtualMedia"
+    for bmc, found in ((floppy, f"{media}/1/ (Floppy, USBStick), {media}/2/ (USBStick)"), (none, "none")):
+        why = f"did not do boot_device cd: it has no virtual media for CDs; it has: {found}."
+        assert f"Resource {bmc.address}: the BMC at {bmc.address} {why}" in str(caught.value)
+    assert floppy.changes == none.changes == []
+
+
+def test_an_image_that_is_not_inserted_is_an_error(
+    play: Play, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bmc = play("idrac9")
+    monkeypatch.setattr(bmc, "insert", lambda _drive, _body: (204, ""))
+    result = power(certificate).ensure("boot_device", [node(bmc, device="cd", media=IMAGE)], False)
+    assert result["msg"] == (
+        f"Resource node1: boot device cd once was asked for, {bmc.address} still says cd once, CD none after 0 s."
+    )
+
+
 def test_each_quirk_is_needed(play: Play, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the table's row, the recorded BMCs that it is for cannot be used, or are left in another mode."""
     monkeypatch.setattr("ansible_collections.openqrm.datacenter.plugins.module_utils.redfish.quirks_of", lambda *_: {})
@@ -100,6 +187,8 @@ def test_each_quirk_is_needed(play: Play, certificate: Path, monkeypatch: pytest
     supermicro = play("supermicro-x11")
     power(certificate).ensure("boot_device", [node(supermicro, device="pxe")], False)
     assert supermicro.system["Boot"]["BootSourceOverrideMode"] == "Legacy"
+    power(certificate).ensure("boot_device", [node(supermicro, device="cd", media=IMAGE)], False)
+    assert supermicro.system["Boot"]["BootSourceOverrideTarget"] == "Cd"
 
 
 def test_a_boot_device_that_the_bmc_forgets_is_an_error(play: Play, certificate: Path) -> None:
@@ -146,6 +235,10 @@ BAD = {
     "a password in it": ({"address": "https://a:b@bmc1"}, "give the host"),
     "a line break": ({"address": "bmc1\r\nX: y"}, "give the host"),
     "nobody there": ({"address": "127.0.0.1:1"}, "did not do GET /redfish/v1/: "),
+    "other medium": ({"media": "nfs://10.0.0.1/ipxe.iso"}, "its power parameter media is no address of an image"),
+    "a medium without host": ({"media": "ipxe.iso"}, "give ipxe, or the http:// or https:// URL of an ISO image"),
+    "a medium with a password": ({"media": "https://a:b@x/ipxe.iso"}, "without user and password"),
+    "a medium that is no URL": ({"media": "http://[::1/ipxe.iso"}, "is no address of an image"),
     "other system": ({"system": "9"}, "has no system 9; it has: System.Embedded.1"),
 }
 
@@ -169,8 +262,8 @@ def test_rows_of_the_quirk_table_name_their_source() -> None:
 @pytest.mark.parametrize(
     ("protocol", "manufacturer", "firmware", "changes"),
     [
-        ("redfish", "Supermicro", "01.74.09", {"mode_with_override": True}),
-        ("redfish", "Super Micro Computer", "", {"mode_with_override": True}),
+        ("redfish", "Supermicro", "01.74.09", {"mode_with_override": True, "cd_by_usb": True}),
+        ("redfish", "Super Micro Computer", "", {"mode_with_override": True, "cd_by_usb": True}),
         ("redfish", "HPE", "iLO 5 v2.72", {}),
         ("redfish", "Dell Inc.", "7.00", {}),
         ("ipmi", "Supermicro", "", {}),
