@@ -65,7 +65,8 @@ def check(lab: LabSession, verb: str, node: str) -> None:
     assert lab.nfs_clients() == client
     assert [name for name in lab.on_storage("ls", LOCATION).split() if name.startswith(NAME)] == [f"{NAME}-0"]
     manifests = [path.name for path in (lab.directory / "boot/manifests").iterdir()]
-    assert manifests == ([f"{resource.boot_mac.replace(':', '-')}.json"] if runs else [])
+    own = f"{resource.boot_mac.replace(':', '-')}.json"
+    assert sorted(manifests) == sorted(["default.json", *([own] if runs else [])])
     with lab.center.store.read() as tx:
         assert [(row.appliance, row.resource) for row in tx.assignments()] == ([(NAME, resource.name)] if runs else [])
         assert [row.name for row in tx.resources() if row.state != "idle"] == ([resource.name] if runs else [])

@@ -92,7 +92,8 @@ class LabSession:
         for node in self.nodes:
             power = [f"address={self.info['bmc_url']}", f"system={node['uuid']}"]
             options = ["--power-driver", "redfish", *(word for pair in power for word in ("--power", pair))]
-            self.openqrm("resource", "set", self.resource(node["name"]).name, *options)
+            console = ["--parameter", f"console_log={node['console']}"]
+            self.openqrm("resource", "set", self.resource(node["name"]).name, *options, *console)
 
     def _all_idle(self) -> bool:
         return self.states() == ["idle"] * len(self.nodes)

@@ -135,6 +135,7 @@ class Demo:
                 "name": item.name,
                 "power_driver": "redfish",
                 "power": {"address": lab["bmc_url"], "system": nodes[item.boot_mac]["uuid"]},
+                "parameters": {"console_log": nodes[item.boot_mac]["console"]},
             }
             for item in self._resources()
             if item.boot_mac in nodes

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("store", "runs")
 LAB = {
     "bmc_url": "http://10.77.0.1:8000",
     "storage": {"host": "lab-storage", "addresses": ["10.77.0.10", "10.78.0.10"]},
-    "nodes": [{"name": "node01", "uuid": "u1", "macs": ["52:54:00:00:00:01"]}],
+    "nodes": [{"name": "node01", "uuid": "u1", "macs": ["52:54:00:00:00:01"], "console": "/d/c/node01"}],
 }
 PLAYBOOKS = [
     "lab_up",
@@ -74,7 +74,12 @@ def test_demo_runs_the_main_job_and_says_how_long_it_took(
         assert text in result.stdout
     assert runs.calls[0][1] == {"lab_name": "shown", "lab_nodes": 1}
     assert runs.calls[2][1]["resources"] == [
-        {"name": "node1", "power_driver": "redfish", "power": {"address": "http://10.77.0.1:8000", "system": "u1"}}
+        {
+            "name": "node1",
+            "power_driver": "redfish",
+            "power": {"address": "http://10.77.0.1:8000", "system": "u1"},
+            "parameters": {"console_log": "/d/c/node01"},
+        }
     ]
     assert runs.calls[3][1]["storages"][0]["address"] == "10.78.0.10"
     assert runs.calls[4][1]["images"][0]["recipe"]["packages"]

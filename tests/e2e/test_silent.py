@@ -1,0 +1,56 @@
+"""A real machine that does not come up: another one takes over, and it is put aside until it is repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from openqrm import lab as labs
+
+from tests.e2e.test_main_job import PAGE
+from tests.support.lab_session import IMAGE, LabSession
+
+pytestmark = pytest.mark.extended
+
+NAME = "silent01"
+# Seconds after which a machine counts as not come up: what the other one needs from its reset to its init, and more.
+UP_S = 150
+
+
+@pytest.fixture
+def impatient(lab: LabSession) -> Iterator[LabSession]:
+    """The lab, which does not wait long for a machine."""
+    config = lab.directory / "openqrm.yml"
+    text = config.read_text()
+    config.write_text(f"{text}deadlines: {{node_up_s: {UP_S}}}\n")
+    yield lab
+    config.write_text(text)
+
+
+def test_a_machine_that_does_not_come_up_is_replaced(impatient: LabSession) -> None:
+    lab = impatient
+    nodes = {lab.resource(node["name"]).name: node for node in lab.nodes}
+    silent, other = sorted(nodes)
+    node = nodes[silent]
+    lab.openqrm("appliance", "create", NAME, "--image", IMAGE)
+    link = ["virsh", "--connect", lab.info["libvirt_uri"], "domif-setlink", node["name"], node["macs"][0]]
+    done = lab.inside(*link, "down")
+    assert done.returncode == 0, done.stderr
+    out = lab.openqrm("appliance", "start", NAME, "--boot", "reset").out
+    found = {name: lab.resource(item["name"]) for name, item in nodes.items()}
+    assert {name: row.state for name, row in found.items()} == {silent: "quarantined", other: "active"}, out
+    assert PAGE in lab.wait(f"the page of {NAME}", lambda: lab.page(found[other].address))
+    with lab.center.store.read() as tx:
+        event = tx.events(severities=["error"], kind="resource", name=silent)[0]
+        assert [(row.resource, row.epoch) for row in tx.assignments(appliances=[NAME])] == [(other, 2)]
+    assert f"it did not come up for {NAME}/0" in event.message
+    console = (lab.directory / "consoles" / f"{node['name']}.log").read_bytes().decode("utf-8", "replace")
+    assert event.data["console"].strip()[-100:] in console
+    assert event.data["console"].strip() != ""
+    assert labs.power(lab.directory, node["name"], "status") == "off"
+
+    lab.openqrm("resource", "reinstate", silent)
+    lab.openqrm("resource", "power", "on", silent)
+    lab.openqrm("appliance", "stop", NAME)
+    lab.wait("both machines to be idle", lambda: lab.states() == ["idle", "idle"])
+    lab.openqrm("appliance", "remove", NAME, "--yes")
