@@ -49,16 +49,17 @@ def _safe(text: str) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Prints rows under their columns, cut to the terminal's width; whole where stdout is none. `empty`: if no rows."""
+    """Prints rows under their columns, made to fit the terminal; whole where stdout is none. `empty`: if no rows."""
     if not rows:
         click.echo(empty)
         return
     cells = [list(columns), *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     if sys.stdout.isatty():
-        widths = fitted(widths, shutil.get_terminal_size().columns - len(GAP) * (len(columns) - 1))
-        cells = [[_cut(value, width) for value, width in zip(row, widths, strict=True)] for row in cells]
-    layout = GAP.join(f"{{:<{width}}}" for width in widths)
+        filled = [any(column[1:]) for column in zip(*cells, strict=True)]
+        widths = fitted(widths, filled, shutil.get_terminal_size().columns)
+        cells = [[_cut(value, width) for value, width in zip(row, widths, strict=True) if width] for row in cells]
+    layout = GAP.join(f"{{:<{width}}}" for width in widths if width)
     click.echo("\n".join(layout.format(*row).rstrip() for row in cells))
 
 
@@ -68,15 +69,28 @@ def _cells(row: Sequence[object]) -> list[str]:
     return cells if "".join(cells).isprintable() else [_safe(cell) for cell in cells]
 
 
-def fitted(widths: Sequence[int], available: int) -> list[int]:
-    """The widths, with the widest columns made narrower until they fit or all are at their least."""
+def fitted(widths: Sequence[int], filled: Sequence[bool], available: int) -> list[int]:
+    """The widths at which a table fits, 0 for columns that are left out: first those without content, then from the
+    right. The first column, which names the row, is cut last."""
     result = list(widths)
-    while sum(result) > available:
-        widest = max(range(len(result)), key=lambda index: result[index])
+    leave = [*(i for i, has in enumerate(filled) if not has), *(i for i, has in reversed([*enumerate(filled)]) if has)]
+    for index in (index for index in leave if index):
+        least = [min(result[0], available // 2), *(min(width, MIN_WIDTH) for width in result[1:])]
+        if _total(least) <= available:
+            break
+        result[index] = 0
+    while (excess := _total(result) - available) > 0:
+        widest = max(range(1, len(result)), key=lambda index: result[index], default=0)
         if result[widest] <= MIN_WIDTH:
+            result[0] = max(result[0] - excess, MIN_WIDTH)
             break
         result[widest] -= 1
     return result
+
+
+def _total(widths: Sequence[int]) -> int:
+    shown = [width for width in widths if width]
+    return sum(shown) + len(GAP) * (len(shown) - 1)
 
 
 def _cut(value: str, width: int) -> str:

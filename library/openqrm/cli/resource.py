@@ -22,7 +22,7 @@ from openqrm.cli.parameters import (
 from openqrm.cli.session import Session, with_session
 from openqrm.states import RESOURCE_STATES
 
-COLUMNS = ("NAME", "STATE", "CORES", "MEMORY", "DISK", "TYPE", "ADDRESS", "APPLIANCE", "TAGS", "SEEN")
+COLUMNS = ("NAME", "STATE", "CORES", "MEMORY", "DISK", "ADDRESS", "APPLIANCE", "TAGS", "SEEN", "TYPE")
 OPTIONS = (
     list_option("--mac", "macs", metavar="MAC", help="MAC address of a NIC, the one it boots from first."),
     click.option("--cores", type=int, help="CPU cores."),
@@ -81,11 +81,11 @@ def list_(session: Session, names: tuple[str, ...], states: list[str] | None, ta
             item.cores,
             size(item.memory_mib),
             size(item.disk_mib),
-            item.type,
             item.address,
             bound.get(item.name, ""),
             item.tags,
             item.last_seen,
+            item.type,
         )
         for item in found
     ]

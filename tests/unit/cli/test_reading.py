@@ -91,19 +91,38 @@ def test_current_schema(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("widths", "available", "expected"),
-    [([5, 10], 20, [5, 10]), ([5, 30], 20, [5, 15]), ([30, 30], 20, [10, 10]), ([30, 30, 30], 10, [8, 8, 8])],
+    [
+        ([5, 10], 20, [5, 10]),
+        ([5, 30], 22, [5, 15]),
+        ([30, 30], 22, [12, 8]),
+        ([22, 8, 9, 20], 80, [22, 8, 9, 20]),
+        ([22, 8, 9, 20], 52, [22, 8, 8, 8]),
+        ([22, 8, 9, 20], 51, [22, 8, 9, 0]),
+        ([30, 30, 30], 14, [14, 0, 0]),
+        ([30], 14, [14]),
+    ],
 )
-def test_widest_columns_are_cut_to_the_terminal(widths: list[int], available: int, expected: list[int]) -> None:
-    assert output.fitted(widths, available) == expected
+def test_widest_columns_are_cut_and_the_last_left_out(widths: list[int], available: int, expected: list[int]) -> None:
+    assert output.fitted(widths, [True] * len(widths), available) == expected
 
 
-def test_table_on_a_terminal_fits_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_columns_without_content_are_left_out_first() -> None:
+    assert output.fitted([22, 8, 9, 20], [True, False, True, True], 49) == [22, 0, 9, 14]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_table_on_a_terminal_fits_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "40")
-    output.print_table(["NAME", "MESSAGE"], [("node1", "x" * 200), ("node2", "short")], "")
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = ["NAME", "STATE", "CORES", "MEMORY", "DISK", "ADDRESS", "APPLIANCE", "TAGS", "SEEN", "TYPE"]
+    row = ["node-52-54-00-12-34-56", "quarantined", 2, "2G", "4G", "10.77.0.100", "", "x" * 99, "4s ago", "physical"]
+    output.print_table(columns, [row, ["n" * 63, *row[1:]]], "")
     lines = capsys.readouterr().out.splitlines()
-    assert max(len(line) for line in lines) == 40
-    assert lines[1].endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert max(len(line) for line in lines) <= width
+    assert lines[1].startswith("node-52-54-00-12-34-56" if width > 40 else "node-52-54-")
+    assert "\N{HORIZONTAL ELLIPSIS}" in lines[2] or width == 200
 
 
 @pytest.mark.parametrize(
