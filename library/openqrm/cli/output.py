@@ -71,7 +71,7 @@ def _cells(row: Sequence[object]) -> list[str]:
 
 def fitted(widths: Sequence[int], filled: Sequence[bool], available: int) -> list[int]:
     """The widths at which a table fits, 0 for columns that are left out: first those without content, then from the
-    right. The first column, which names the row, is cut last."""
+    right. The first column, which names the row, keeps half of the line if it needs it."""
     result = list(widths)
     leave = [*(i for i, has in enumerate(filled) if not has), *(i for i, has in reversed([*enumerate(filled)]) if has)]
     for index in (index for index in leave if index):
@@ -79,6 +79,7 @@ def fitted(widths: Sequence[int], filled: Sequence[bool], available: int) -> lis
         if _total(least) <= available:
             break
         result[index] = 0
+    result[0] = min(result[0], max(available // 2, available - _total(result) + result[0]))
     while (excess := _total(result) - available) > 0:
         widest = max(range(1, len(result)), key=lambda index: result[index], default=0)
         if result[widest] <= MIN_WIDTH:
