@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_details, print_json, print_table
 from openqrm.cli.parameters import list_option, yes_option
 from openqrm.cli.session import Session, with_session
+from openqrm.planning import rounds
+
+if TYPE_CHECKING:
+    from openqrm.model import Plan
 
 STATES = ("planned", "applying", "done", "failed", "undone", "cancelled")
 
@@ -33,7 +39,7 @@ def list_(session: Session, states: list[str] | None, limit: int) -> None:
             plan.id,
             plan.verb,
             plan.state,
-            ", ".join(str(item.get("name")) for item in plan.objects if _is_subject(item)),
+            _subjects(plan),
             f"{sum(step.state == 'done' for step in plan.operations)}/{len(plan.operations)}",
             plan.created,
             plan.message,
@@ -43,8 +49,11 @@ def list_(session: Session, states: list[str] | None, limit: int) -> None:
     print_table(("ID", "VERB", "STATE", "OBJECTS", "STEPS", "AGE", "MESSAGE"), rows, "No plans.")
 
 
-def _is_subject(item: object) -> bool:
-    return isinstance(item, dict) and item.get("kind") not in ("resource", "member")
+def _subjects(plan: Plan) -> list[str]:
+    """The names of what the plan is about; machines only where they are that themselves."""
+    rows = [item for item in plan.objects if item.get("kind") not in ("member", *rounds.NOTES)]
+    main = [item for item in rows if item.get("kind") != "resource"] or rows
+    return list(dict.fromkeys(str(item.get("name")) for item in main))
 
 
 @operation.command()

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 from openqrm.cli import output
-from openqrm.store import head
+from openqrm.model import Plan
+from openqrm.planning.rounds import NOTES
+from openqrm.store import Store, head
 
 pytestmark = pytest.mark.usefixtures("store")
 Run = Callable[..., Result]
@@ -53,6 +55,18 @@ def test_text_shows_what_is_there(run: Run, line: str) -> None:
     assert "\x1b" not in result.output
 
 
+@pytest.mark.parametrize(
+    "kinds", [["appliance", "resource", "member", "settled"], ["resource", "settled"], ["kernel", "failure"]]
+)
+def test_operations_name_what_they_are_about_once(run: Run, store: Store, kinds: list[str]) -> None:
+    rows = tuple({"kind": kind, "name": "" if kind in NOTES else "x"} for kind in kinds)
+    with store.write("test", "test") as tx:
+        tx.add_plan(Plan(0, "mark", "planned", "x", (), rows))
+    line = next(line for line in run("operation", "list").output.splitlines() if "mark" in line)
+    assert line.split()[3] == "x"
+    assert line.split()[4] == "0/0"
+
+
 @pytest.mark.parametrize("line", LISTS)
 def test_json_of_a_list_is_an_array(run: Run, line: str) -> None:
     before, after = run("--json", *line.split()), run(*line.split(), "--json")
@@ -94,7 +108,7 @@ def test_current_schema(run: Run) -> None:
     [
         ([5, 10], 20, [5, 10]),
         ([5, 30], 22, [5, 15]),
-        ([30, 30], 22, [12, 8]),
+        ([30, 30], 22, [11, 9]),
         ([22, 8, 9, 20], 80, [22, 8, 9, 20]),
         ([22, 8, 9, 20], 52, [22, 8, 8, 8]),
         ([22, 8, 9, 20], 51, [22, 8, 9, 0]),
