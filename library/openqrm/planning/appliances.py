@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
-from openqrm.errors import InvalidValueError, NotFoundError
+from openqrm.errors import InvalidValueError, NotFoundError, StateError
 from openqrm.model import Appliance, Assignment, Plan
 from openqrm.names import check_name
 from openqrm.planning import private, recovery, start, stop
@@ -62,7 +62,7 @@ def _select_move(context: Context, arguments: Arguments) -> Selection:
     moving = {name for plan in open_plans if plan.verb == "move" for name in appliances_of(plan)}
     idle = [a.name for a in found if a.state != "active" and a.name not in moving]
     if idle:
-        raise InvalidValueError(f"Appliance {idle[0]} is not active.", remedy="Start it; a start chooses its resource.")
+        raise StateError(f"Appliance {idle[0]} is not active.", remedy="Start it; a start chooses its resource.")
     target = str(arguments.get("to") or "")
     bound = context.tx.assignments(resources=[target]) if target else []
     there = {row.appliance for row in bound if row.appliance not in moving}

@@ -267,7 +267,7 @@ OTHERS = [
     ("volume clone san1/db web", 4, ["Volume san1/web exists already, with parent not set, not db."]),
     ("volume create x", 2, ["names no storage", "STORAGE/VOLUME"]),
     ("volume remove san1/web --yes", 4, ["Volume san1/web is used by image web.", "Remove the image first."]),
-    ("appliance move web01", 2, ["Appliance web01 is not active"]),
+    ("appliance move web01", 6, ["Appliance web01 is not active"]),
     ("appliance start web01 --to node2", 5, ["web01", "node2"]),
     (
         "appliance create x --image db --no-clone --members 2",
