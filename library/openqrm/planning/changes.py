@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from openqrm.boot.manifest import sha256
@@ -20,16 +21,26 @@ from openqrm.planning.operations import group
 from openqrm.planning.owner import is_ours, lives
 from openqrm.planning.segments import Prepared, describe, segments_of
 from openqrm.planning.settle import CANCELLED, undo_now
+from openqrm.store import Writer
 
 __all__ = ["Prepared", "adopt", "cancel", "describe", "prepare", "resume", "segments_of"]
 
 
 class _RolledBackError(Exception):
-    """Carries a result out of a transaction that must leave nothing behind."""
+    """Ends a transaction that must leave nothing behind."""
 
-    def __init__(self, result: Prepared) -> None:
-        super().__init__()
-        self.result = result
+
+@contextlib.contextmanager
+def _writing(center: Datacenter, actor: str, reason: str, *, check: bool) -> Iterator[Writer]:
+    """The one transaction that may assign resources; in check mode nothing of it is kept."""
+    try:
+        with center.store.write(actor, reason) as tx:
+            tx.lock("assign")
+            yield tx
+            if check:
+                raise _RolledBackError
+    except _RolledBackError:
+        pass
 
 
 def prepare(
@@ -40,25 +51,17 @@ def prepare(
     A plan for the same objects whose owner died is taken up again. Raises: OpenqrmError.
     """
     change = verbs.get(verb)
-    try:
-        with center.store.write(actor, f"plan {verb}") as tx:
-            tx.lock("assign")
-            result = _prepare(Context(tx, center.config, center.types), change, arguments, owner)
-            if check:
-                raise _RolledBackError(result)
-            return result
-    except _RolledBackError as rolled_back:
-        return rolled_back.result
+    with _writing(center, actor, f"plan {verb}", check=check) as tx:
+        return _prepare(Context(tx, center.config, center.types), change, arguments, owner)
 
 
-def adopt(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepared:
-    """The plan that was prepared before the run, from now on applied by `owner`.
+def adopt(center: Datacenter, plan_id: int, *, owner: str, actor: str, check: bool = False) -> Prepared:
+    """The plan that was prepared before the run, from now on applied by `owner`; in check mode nothing is kept.
 
     Raises: NotFoundError; StateError for one that is over; ConflictError for one that another process applies;
     StalePlanError for one of which nothing was begun, where what it was computed from has changed: it is withdrawn.
     """
-    with center.store.write(actor, f"plan {plan_id}") as tx:
-        tx.lock("assign")
+    with _writing(center, actor, f"plan {plan_id}", check=check) as tx:
         context = Context(tx, center.config, center.types)
         plan = tx.plan(plan_id)
         if plan.state != "applying":
@@ -74,8 +77,8 @@ def adopt(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepar
     )
 
 
-def resume(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepared:
-    """The plan whose controller died, or that failed, to go on with what is left of it.
+def resume(center: Datacenter, plan_id: int, *, owner: str, actor: str, check: bool = False) -> Prepared:
+    """The plan whose controller died, or that failed, to go on with what is left of it; in check mode nothing is kept.
 
     Raises: NotFoundError; StateError for one of which nothing is left; ConflictError for one that another process
     applies, or whose objects a later plan has changed; StalePlanError as `adopt`.
@@ -83,11 +86,10 @@ def resume(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepa
     with center.store.read() as tx:
         plan = tx.plan(plan_id)
     if plan.state == "applying":
-        return adopt(center, plan_id, owner=owner, actor=actor)
+        return adopt(center, plan_id, owner=owner, actor=actor, check=check)
     if plan.state != "failed":
         raise StateError(f"Plan {plan_id} is {plan.state}: nothing is left to do.", remedy="Run the command again.")
-    with center.store.write(actor, f"resume plan {plan_id}") as tx:
-        tx.lock("assign")
+    with _writing(center, actor, f"resume plan {plan_id}", check=check) as tx:
         later = tx.later_plans(plan_id)
         if later:
             raise ConflictError(
@@ -105,13 +107,16 @@ def resume(center: Datacenter, plan_id: int, *, owner: str, actor: str) -> Prepa
         return _resumed(tx.plan(plan_id), verbs.Selection(()))
 
 
-def cancel(center: Datacenter, plan_id: int, *, owner: str, actor: str, force: bool = False) -> Prepared:
-    """The open plan, from now on to be taken back. `force`: also where its owner may live on another host.
+def cancel(
+    center: Datacenter, plan_id: int, *, owner: str, actor: str, force: bool = False, check: bool = False
+) -> Prepared:
+    """The open plan, from now on to be taken back; in check mode nothing is kept.
+
+    `force`: also where its owner may live on another host.
 
     Raises: NotFoundError; StateError for one that is over; ConflictError for one that is being applied.
     """
-    with center.store.write(actor, f"cancel plan {plan_id}") as tx:
-        tx.lock("assign")
+    with _writing(center, actor, f"cancel plan {plan_id}", check=check) as tx:
         context = Context(tx, center.config, center.types)
         plan = tx.plan(plan_id)
         if plan.state != "applying":
@@ -120,7 +125,7 @@ def cancel(center: Datacenter, plan_id: int, *, owner: str, actor: str, force: b
         message = f"{CANCELLED} {actor}."
         if undo_now(context, verbs.get(plan.verb), plan):
             tx.set_plan(plan_id, "cancelled", owner=owner, message=message)
-            return Prepared(plan_id)
+            return Prepared(plan_id, lines=describe(plan))
         tx.set_plan(plan_id, "applying", owner=owner, message=message)
         number = rounds.current(plan)
         left = rounds.of_round(plan, number) if rounds.takes_back(number) else []

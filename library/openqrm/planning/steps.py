@@ -65,22 +65,15 @@ def _prepare(center: Datacenter, request: Request) -> Answer:
 
 
 def _resume(center: Datacenter, request: Request) -> Answer:
-    if request["check"]:
-        return _shown(center, request)
-    return _report(changes.resume(center, request["plan"], owner=request["owner"], actor=request["actor"]))
+    owner, actor, check = request["owner"], request["actor"], request["check"]
+    return _report(changes.resume(center, request["plan"], owner=owner, actor=actor, check=check))
 
 
 def _cancel(center: Datacenter, request: Request) -> Answer:
-    if request["check"]:
-        return _shown(center, request)
-    owner, actor, force = request["owner"], request["actor"], request["force"]
-    return _report(changes.cancel(center, request["plan"], owner=owner, actor=actor, force=force))
-
-
-def _shown(center: Datacenter, request: Request) -> Answer:
-    with center.store.read() as tx:
-        plan = tx.plan(request["plan"])
-    return _report(changes.Prepared(plan.id, lines=changes.describe(plan)))
+    owner, actor, check = request["owner"], request["actor"], request["check"]
+    return _report(
+        changes.cancel(center, request["plan"], owner=owner, actor=actor, force=request["force"], check=check)
+    )
 
 
 def _begin(center: Datacenter, request: Request) -> Answer:

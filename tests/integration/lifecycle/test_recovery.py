@@ -255,8 +255,9 @@ def test_a_failed_stop_is_resumed(center: Center) -> None:
     Controller(center).go_on(changes.resume(center.datacenter, plan.id, owner="", actor="test"))
     assert states(center) == {"web01": "stopped", "node1": "idle"}
     assert center.leftovers() == []
-    with pytest.raises(StateError, match="nothing is left"):
-        changes.resume(center.datacenter, plan.id, owner="", actor="test")
+    for check in (True, False):
+        with pytest.raises(StateError, match="nothing is left"):
+            changes.resume(center.datacenter, plan.id, owner="", actor="test", check=check)
 
 
 def test_a_failed_plan_does_not_go_on_over_a_later_one(center: Center) -> None:
@@ -282,6 +283,27 @@ def test_an_interrupted_start_is_cancelled(center: Center, step: str) -> None:
     assert center.leftovers() == []
     assert last_plan(center).state == "cancelled"
     start(center, "web01")
+
+
+def test_check_of_resume_and_cancel_shows_the_plan_and_keeps_nothing(center: Center) -> None:
+    center.add_nodes(1, listening=False)
+    center.add_appliances("web01")
+    number = interrupted(center, "start", "journalled: authorize", appliances=["web01"])
+    with center.store.read() as tx:
+        before = tx.plan(number)
+    for call in (changes.resume, changes.cancel):
+        shown = call(center.datacenter, number, owner="", actor="test", check=True)
+        assert shown.lines[0] == "plan start"
+        with center.store.read() as tx:
+            assert tx.plan(number) == before
+
+
+def test_what_is_over_is_not_cancelled_in_check_mode_either(center: Center) -> None:
+    center.add_nodes(1, listening=False)
+    center.add_appliances("web01")
+    start(center, "web01")
+    with pytest.raises(StateError, match="it is over"):
+        changes.cancel(center.datacenter, last_plan(center).id, owner="", actor="test", check=True)
 
 
 def test_an_interrupted_move_is_cancelled_back_to_the_old_machine(center: Center) -> None:
