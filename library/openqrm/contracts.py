@@ -64,7 +64,23 @@ def list_of(info: TypeInfo, verb: str) -> Listing | None:
 def problems(info: TypeInfo) -> list[str]:
     """What keeps the role from being a type of its family: one sentence for each, empty where it is one."""
     checks = (_files, _tasks, _arguments, _defaults, _readme, _hook)
-    return [f"{info.role}: {problem}" for check in checks for problem in check(info)]
+    found = list(_unreadable(info)) or [problem for check in checks for problem in check(info)]
+    return [f"{info.role}: {problem}" for problem in found]
+
+
+def _unreadable(info: TypeInfo) -> Iterator[str]:
+    mappings = [info.path / name for name in ("defaults/main.yml", "meta/argument_specs.yml")]
+    for path in (*mappings, *sorted(info.path.glob("tasks/*.yml"))):
+        name = path.relative_to(info.path)
+        try:
+            data = _yaml(path)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            yield f"{name} is not YAML: {' '.join(str(error).split())}."
+            continue
+        if path in mappings and not isinstance(data or {}, dict):
+            yield f"{name} is not a mapping of keys to values."
+        if path not in mappings and not (isinstance(data or [], list) and all(isinstance(t, dict) for t in data or [])):
+            yield f"{name} is not a list of tasks."
 
 
 def _files(info: TypeInfo) -> Iterator[str]:
@@ -149,12 +165,16 @@ def _defaults(info: TypeInfo) -> Iterator[str]:
 
 
 def _readme(info: TypeInfo) -> Iterator[str]:
-    plays = [yaml.safe_load(text) for text in _PLAYBOOK.findall(_text(info.path / "README.md"))]
-    if not any(_is_playbook(play) for play in plays) or info.role not in _text(info.path / "README.md"):
+    text = _text(info.path / "README.md")
+    if not any(_is_playbook(play) for play in _PLAYBOOK.findall(text)) or info.role not in text:
         yield f"README.md has no playbook that runs {info.role}."
 
 
-def _is_playbook(data: Any) -> bool:
+def _is_playbook(text: str) -> bool:
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return False
     return isinstance(data, list) and all(isinstance(play, dict) and "hosts" in play for play in data)
 
 

@@ -38,6 +38,26 @@ def edit(path: Path, old: str, new: str) -> None:
 BROKEN: dict[str, tuple[str, Callable[[Path], object]]] = {
     "verb missing": ("verb volume_remove: tasks/", lambda role: (role / "tasks/volume_remove.yml").unlink()),
     "capability missing": ("verb volume_clone: tasks/", lambda role: (role / "tasks/volume_clone.yml").unlink()),
+    "tasks that are no YAML": (
+        "tasks/volume_list.yml is not YAML: while parsing",
+        lambda role: (role / "tasks/volume_list.yml").write_text("- name: ["),
+    ),
+    "tasks that are no list": (
+        "tasks/volume_list.yml is not a list of tasks",
+        lambda role: (role / "tasks/volume_list.yml").write_text("- x\n"),
+    ),
+    "specs that are no YAML": (
+        "meta/argument_specs.yml is not YAML",
+        lambda role: (role / "meta/argument_specs.yml").write_bytes(b"\xff"),
+    ),
+    "specs that are no mapping": (
+        "meta/argument_specs.yml is not a mapping",
+        lambda role: (role / "meta/argument_specs.yml").write_text("- x\n"),
+    ),
+    "readme with a playbook that is no YAML": (
+        "has no playbook",
+        lambda role: edit(role / "README.md", "```yaml\n", "```yaml\n- ["),
+    ),
     "no readme": ("README.md is missing", lambda role: (role / "README.md").unlink()),
     "readme without playbook": ("has no playbook", lambda role: (role / "README.md").write_text("# x\n")),
     "no defaults": ("defaults/main.yml is missing", lambda role: (role / "defaults/main.yml").unlink()),
