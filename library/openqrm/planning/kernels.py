@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from openqrm.boot import tree
-from openqrm.errors import InvalidValueError
+from openqrm.errors import ConfigError, InvalidValueError
 from openqrm.model import Kernel, Plan
 from openqrm.names import check_kernel_args, check_name, check_path, check_sha256, check_version
 from openqrm.planning.context import CONTROLLER, Context
@@ -40,6 +40,12 @@ def _select_build(_context: Context, arguments: Arguments) -> Selection:
 
 
 def _draw_build(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
+    if not context.config.ca_file.is_file():
+        raise ConfigError(
+            f"The data centre has no certificate authority, which goes into every initramfs: {context.config.ca_file} "
+            "does not exist.",
+            remedy="Run `openqrm pki init`.",
+        )
     place = {"ca_file": str(context.config.ca_file), "cache_dir": str(Path(context.config.cache_dir, "kernels"))}
     steps = [
         Step(

@@ -96,6 +96,14 @@ def test_a_kernel_is_published_and_recorded(center: FakeCenter) -> None:
     assert again.stats["openqrm"]["unchanged"] == ["kernel debian12 is there already"]
 
 
+def test_a_build_needs_the_certificate_authority(center: FakeCenter) -> None:
+    failed = center.run("kernel_add", kernels=[{"name": "new", "source": "running"}])
+    assert f"certificate authority, which goes into every initramfs: {center.config.ca_file}" in failed.errors[-1]
+    assert "openqrm pki init" in failed.errors[-1]
+    with center.store.read() as tx:
+        assert tx.plans() == []
+
+
 def test_the_default_is_what_nodes_boot(center: FakeCenter) -> None:
     row = ready_made(center.root, "debian12", default=True)
     assert kernel_add(center, [row]).errors == ()
