@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from openqrm.boot.manifest import sha256
 from openqrm.datacenter import Datacenter
-from openqrm.errors import ConflictError, StalePlanError, StateError
+from openqrm.errors import ConfigError, ConflictError, StalePlanError, StateError
 from openqrm.model import Operation, Plan
 from openqrm.planning import basis, rounds, verbs
 from openqrm.planning.context import Context
@@ -154,12 +154,24 @@ def _prepare(context: Context, change: verbs.Verb, arguments: Mapping[str, objec
     draft = tx.add_plan(Plan(0, change.name, "planned", "", (), objects=(), owner=owner))
     drawn = change.draw(context, wanted.names, arguments, draft.id)
     operations = group(drawn.steps)
+    _check_roles(context, operations)
     objects = basis.signed(context, drawn.objects)
     tx.add_operations(draft.id, operations)
     tx.add_objects(draft.id, objects)
     tx.set_plan(draft.id, "applying", basis=_digest(objects, operations))
     plan = replace(draft, objects=objects, operations=operations)
     return Prepared(draft.id, segments_of(operations), wanted.unchanged, describe(plan))
+
+
+def _check_roles(context: Context, operations: Sequence[Operation]) -> None:
+    """Returns if the roles of all types have the verbs that are asked of them. Raises: ConfigError."""
+    paths = {info.role: info.path for info in context.types.types.values()}
+    for role, verb in dict.fromkeys((operation.role, operation.verb) for operation in operations):
+        if role in paths and not (path := paths[role] / "tasks" / f"{verb}.yml").is_file():
+            raise ConfigError(
+                f"Role {role} cannot {verb}: {path} is missing.",
+                remedy="Complete the role: see docs/types.md, and its contract test.",
+            )
 
 
 def _replace(context: Context, plan: Plan, change: verbs.Verb, covers: bool) -> None:

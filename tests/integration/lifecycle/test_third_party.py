@@ -87,6 +87,16 @@ def test_an_appliance_starts_and_stops_on_it(center: FakeCenter) -> None:
         assert (tx.appliance("web01").state, tx.resource(node).state) == ("stopped", "idle")
 
 
+def test_a_verb_that_the_role_lacks_is_told_before_anything_runs(center: FakeCenter, arrays: Path) -> None:
+    (tasks := arrays / f"roles/storage_{TYPE}/tasks/volume_create.yml").unlink()
+    storage = {"name": "array1", "type": TYPE, "host": "san1", "location": "/vol", "address": "10.78.0.10"}
+    assert center.run("storage_create", storages=[storage]).errors == ()
+    failed = center.run("image_create", images=[{"name": "golden", "storage": "array1", "deployment": TYPE}])
+    assert f"Role acme.arrays.storage_{TYPE} cannot volume_create: {tasks} is missing." in failed.errors[-1]
+    with center.store.read() as tx:
+        assert [plan.verb for plan in tx.plans()] == ["storage_prepare"]
+
+
 def test_a_module_that_is_not_installed_is_named(center: FakeCenter, arrays: Path) -> None:
     """A type whose collection lacks one of its dependencies: the error says which module, not only that it failed."""
     tasks = arrays / f"roles/storage_{TYPE}/tasks/volume_create.yml"
