@@ -12,6 +12,8 @@ from click.shell_completion import CompletionItem
 F = TypeVar("F", bound=Callable[..., Any])
 # Keys of Context.meta, which all contexts of one command line share.
 META = "openqrm.cli"
+# Characters of the first sentence of a verb's help; more is cut.
+SENTENCE = 200
 
 
 def _remember(key: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -70,6 +72,11 @@ class Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, as ordered in the source."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the verbs, each with the first sentence of its help, whole."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(SENTENCE)) for name, verb in self.commands.items()])
 
 
 class LazyGroup(click.Group):

@@ -72,6 +72,11 @@ def test_help_says_what_the_command_does(words: tuple[str, ...]) -> None:
         assert isinstance(parameter, click.Argument) or getattr(parameter, "help", ""), parameter.name
 
 
+@pytest.mark.parametrize("words", [words for words in ALL if len(words) < 2], ids=" ".join)
+def test_help_lists_verbs_with_whole_sentences(words: tuple[str, ...]) -> None:
+    assert "..." not in CliRunner().invoke(main, [*words, "--help"]).output.replace("ARGS]...", "")
+
+
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_json_is_everywhere(words: tuple[str, ...]) -> None:
     assert any("--json" in parameter.opts for parameter in ALL[words].params)
