@@ -123,3 +123,13 @@ def test_the_description_names_hosts_items_and_digests_but_no_content() -> None:
     assert lines[1] == "  1. boot1: service_boot present"
     assert "secret" not in "\n".join(lines)
     assert "name=x" in lines[2]
+
+
+def test_the_description_of_a_plan_without_operations_names_its_objects() -> None:
+    from openqrm.model import Plan
+
+    rows = ({"kind": "appliance", "name": "web01"}, {"kind": "settled", "name": ""})
+    assert changes.describe(Plan(1, "appliance_remove", "planned", "", (), rows)) == [
+        "plan appliance_remove",
+        "  appliance web01",
+    ]

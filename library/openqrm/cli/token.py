@@ -25,11 +25,16 @@ def create(session: Session, name: str, role: str) -> None:
     """Make a token. It is printed this once: the store keeps its digest alone."""
     from openqrm import operators
 
-    made = "" if session.check else operators.create(session.center.store, name, role, actor())
+    made = ""
+    if session.check:
+        with session.read() as reader:
+            reader.require_free_token_name(name)
+    else:
+        made = operators.create(session.center.store, name, role, actor())
     if session.json:
         print_json({"changed": True, "check": session.check, "name": name, "role": role, "token": made})
     elif session.check:
-        session.say("Check mode: nothing was changed.")
+        session.say(f"Check mode: nothing was changed; it would make token {name} with role {role}.")
     else:
         click.echo(made)
 
@@ -67,4 +72,5 @@ def revoke(session: Session, names: tuple[str, ...], yes: bool) -> None:
     if session.json:
         print_json({"changed": True, "check": session.check, "names": list(names)})
     else:
-        session.say("Check mode: nothing was changed." if session.check else f"Revoked {listed(names)}.")
+        would = f"Check mode: nothing was changed; it would revoke token {listed(names)}."
+        session.say(would if session.check else f"Revoked {listed(names)}.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from openqrm.boot.manifest import sha256
 from openqrm.model import Operation, Plan
 from openqrm.planning.operations import NODE
-from openqrm.planning.rounds import FOR
+from openqrm.planning.rounds import FOR, NOTES
 
 # Keys of items that say nothing to a person.
 UNSHOWN = ("root", "unless", FOR)
@@ -58,13 +58,18 @@ def _call(role: str, verb: str, seqs: Mapping[str, int]) -> dict[str, object]:
 
 
 def describe(plan: Plan) -> list[str]:
-    """The plan as lines: each member with its resource and why, then each operation with its items."""
+    """The plan as lines: each member with its resource and why, then each operation with its items.
+
+    A plan that has no operations is about the store alone: its objects, then.
+    """
     lines = [f"plan {plan.verb}"]
     for item in plan.objects:
         if item.get("kind") == "member":
             lines.append(
                 f"  {item['name']}/{item['member']} on {item['resource']} (epoch {item['epoch']}): {item['why']}"
             )
+    if not plan.operations:
+        lines += [f"  {item['kind']} {item['name']}" for item in plan.objects if item.get("kind") not in NOTES]
     for operation in plan.operations:
         role = operation.role.rsplit(".", 1)[-1]
         lines.append(f"  {operation.phase}. {operation.host}: {role} {operation.verb}")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from openqrm.errors import ConflictError
 from openqrm.model import ApiToken, HostKey, Identity
 from openqrm.store import schema
 from openqrm.store.access import Access
@@ -39,6 +40,11 @@ class IdentityReader(Access):
         return self._connection.scalars(
             sa.select(table.c.resource).where(table.c.previous_sha256 == token_sha256, good)
         ).first()
+
+    def require_free_token_name(self, name: str) -> None:
+        """Returns if no token has this name. Raises: ConflictError."""
+        if name in {token.name for token in self.api_tokens()}:
+            raise ConflictError(f"Token {name} exists already.", remedy="Choose another name, or revoke it first.")
 
     def api_tokens(self) -> list[ApiToken]:
         """The operators' tokens, without the tokens."""

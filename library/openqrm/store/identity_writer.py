@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openqrm.errors import ConflictError, NotFoundError
+from openqrm.errors import NotFoundError
 from openqrm.model import HostKey, Identity
 from openqrm.store import schema
 from openqrm.store.writing import WriteAccess
@@ -56,8 +56,7 @@ class IdentityWriter(WriteAccess):
 
     def add_api_token(self, name: str, role: str, token_sha256: str) -> None:
         """Adds an operator's token. Raises: ConflictError for a name that is taken."""
-        if name in {token.name for token in self.api_tokens()}:
-            raise ConflictError(f"Token {name} exists already.", remedy="Choose another name, or revoke it first.")
+        self.require_free_token_name(name)
         row = {"name": name, "role": role, "token_sha256": token_sha256, "created": datetime.now(UTC)}
         self._insert(schema.api_tokens, [row])
         self._audit("create", "token", name, {}, {"role": role})

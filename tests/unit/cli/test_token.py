@@ -29,11 +29,12 @@ def test_a_token_is_printed_once_and_works(run: Run, store: Store) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_check_mode_makes_and_revokes_nothing(run: Run, store: Store) -> None:
-    assert "nothing was changed" in run("token", "create", "ci", "--role", "viewer", "--check").output
+    assert "would make token ci with role viewer" in run("token", "create", "ci", "--role", "viewer", "--check").output
     with store.read() as reader:
         assert reader.api_tokens() == []
     run("token", "create", "ci", "--role", "viewer")
-    assert "nothing was changed" in run("token", "revoke", "ci", "--check").output
+    assert run("token", "create", "ci", "--role", "viewer", "--check").exit_code == 4
+    assert "would revoke token ci" in run("token", "revoke", "ci", "--check").output
     with store.read() as reader:
         assert len(reader.api_tokens()) == 1
 
