@@ -54,9 +54,10 @@ options:
     choices: [resource, appliance, storage]
     default: [resource, appliance, storage]
   states:
-    description: Only resources and appliances in one of these states.
+    description: Only resources and appliances in one of these states. Quote C("off"), which YAML reads as false.
     type: list
     elements: str
+    choices: [new, idle, reserved, starting, active, stopping, error, "off", unknown, quarantined, stopped, failed]
   types:
     description: Only resources of one of these types, and appliances that require one of them.
     type: list

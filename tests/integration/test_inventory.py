@@ -133,6 +133,8 @@ def test_cache(ansible: Ansible, store: Store, tmp_path: Path) -> None:
     [
         ("config: nowhere.yml\n", {}, "nowhere.yml: No such file or directory"),
         ("kinds: [machine]\n", {}, "machine"),
+        ("states: [idel]\n", {}, "idel"),
+        ("states: [off]\n", {}, "quarantined"),
         ("", {"OPENQRM_PLAN": "77"}, "Plan 77 does not exist"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from openqrm.desired import KINDS, fields
+from openqrm.states import APPLIANCE_STATES, RESOURCE_STATES
 
 
 def documented(module: str) -> dict[str, Any]:
@@ -65,3 +66,9 @@ def test_filters_are_documented(kind: str) -> None:
     """An info module's options are its action's filters."""
     name = f"ansible_collections.openqrm.datacenter.plugins.action.{kind}_info"
     assert set(documented(f"{kind}_info")) == set(importlib.import_module(name).ActionModule.FILTERS)
+
+
+def test_the_inventory_plug_in_knows_all_states() -> None:
+    name = "ansible_collections.openqrm.datacenter.plugins.inventory.datacenter"
+    options = yaml.safe_load(importlib.import_module(name).DOCUMENTATION)["options"]
+    assert set(options["states"]["choices"]) == {*RESOURCE_STATES, *APPLIANCE_STATES}
