@@ -117,8 +117,10 @@ def shell_command(directory: Path) -> list[str]:
     return ["ip", "netns", "exec", read_lab(directory)["namespace"]]
 
 
-def power(directory: Path, node: str, action: str) -> str:
+def power(directory: Path, node: str, action: str, *, check: bool = False) -> str:
     """The machine's power, `on` or `off`, after the action: `on`, `off` (at once), `reset` or `status`.
+
+    With `check` the action is looked at and not carried out.
 
     Raises: InvalidValueError, NotFoundError, ConfigError, ApplyError, StateError (reset of a machine that is off).
     """
@@ -127,7 +129,7 @@ def power(directory: Path, node: str, action: str) -> str:
     lab = read_lab(directory)
     domain = _domain(lab, node)
     command = _power_command(node, action, domain in _virsh(lab, "list", "--name", "--state-running").split())
-    if command:
+    if command and not check:
         _virsh(lab, command, domain)
     return "on" if domain in _virsh(lab, "list", "--name", "--state-running").split() else "off"
 

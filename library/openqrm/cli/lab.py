@@ -171,14 +171,15 @@ def console(session: Session, node: str) -> None:
 @lab.command()
 @click.argument("node")
 @click.argument("action", type=click.Choice(labs.ACTIONS))
+@changes_something
 @with_session
 def power(session: Session, node: str, action: str) -> None:
     """Power a machine on or off (at once), reset it, or read its power."""
-    state = labs.power(labs.lab_dir(session.lab or DEFAULT), node, action)
+    state = labs.power(labs.lab_dir(session.lab or DEFAULT), node, action, check=session.check)
     if session.json:
-        print_json({"name": node, "power": state})
+        print_json({"name": node, "power": state, "check": session.check})
     else:
-        session.say(f"{node} is {state}.")
+        session.say(f"{'Check mode: nothing was changed; ' if session.check else ''}{node} is {state}.")
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})

@@ -169,10 +169,12 @@ def test_labs_are_shown(line: str, words: list[str]) -> None:
 
 
 def test_lab_power(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labs, "power", lambda *_: "on")
+    monkeypatch.setattr(labs, "power", lambda *_, check: "off" if check else "on")
     assert CliRunner().invoke(main, ["lab", "power", "node01", "on"]).output == "node01 is on.\n"
     result = CliRunner().invoke(main, ["lab", "power", "node01", "status", "--json"])
-    assert json.loads(result.output) == {"name": "node01", "power": "on"}
+    assert json.loads(result.output) == {"name": "node01", "power": "on", "check": False}
+    checked = CliRunner().invoke(main, ["lab", "power", "node01", "on", "--check"])
+    assert checked.output == "Check mode: nothing was changed; node01 is off.\n"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_removing_a_lab_asks(runs: Runs) -> None:
 
 
 def test_unknown_lab_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(_directory: Path, node: str, _action: str) -> str:
+    def unknown(_directory: Path, node: str, _action: str, *, check: bool) -> str:  # noqa: ARG001
         raise NotFoundError("Lab machine", node, ["node01"])
 
     monkeypatch.setattr(labs, "power", unknown)

@@ -24,7 +24,7 @@ CHANGING = {
     "volume": {"create", "clone", "remove"},
     "operation": {"resume", "cancel"},
     "plugin": {"enable", "disable", "create", "attach", "detach"},
-    "lab": {"up", "down"},
+    "lab": {"up", "down", "power"},
     "db": {"upgrade", "restore", "prune"},
     "pki": {"init"},
     "token": {"create", "revoke"},
@@ -41,7 +41,7 @@ READING = {
     "operation": {"list", "show"},
     "event": {"list"},
     "plugin": {"list", "services"},
-    "lab": {"list", "status", "console", "power", "shell", "demo"},
+    "lab": {"list", "status", "console", "shell", "demo"},
     "db": {"current", "backup"},
 }
 

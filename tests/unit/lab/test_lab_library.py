@@ -96,10 +96,16 @@ def test_power(directory: Path, virsh: Virsh, case: str) -> None:
     assert virsh.calls == [(command, "node01") for command in commands]
 
 
+def test_check_of_power_changes_nothing(directory: Path, virsh: Virsh) -> None:
+    assert lab.power(directory, "node01", "on", check=True) == "off"
+    assert virsh.calls == []
+
+
 @pytest.mark.usefixtures("virsh")
-def test_a_machine_that_is_off_cannot_be_reset(directory: Path) -> None:
+@pytest.mark.parametrize("check", [False, True])
+def test_a_machine_that_is_off_cannot_be_reset(directory: Path, check: bool) -> None:
     with pytest.raises(StateError, match="node01 is off"):
-        lab.power(directory, "node01", "reset")
+        lab.power(directory, "node01", "reset", check=check)
 
 
 @pytest.mark.usefixtures("virsh")
