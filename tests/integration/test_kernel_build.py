@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.center import make_center
 
 # What the first test builds is for all: one process runs them.
 pytestmark = pytest.mark.xdist_group("kernel_build")
@@ -171,3 +174,19 @@ def test_a_program_that_is_missing_is_named() -> None:
         patch.setattr(kernel_build, "TOOLS", ("openqrm-no-such-program",))
         with pytest.raises(kernel_build.KernelBuildError, match="lacks openqrm-no-such-program; install the packages"):
             kernel_build.require_tools()
+
+
+def test_adding_a_kernel_again_changes_nothing(built: dict[str, object], work: Path, tmp_path: Path) -> None:
+    assert built
+    center = make_center(tmp_path)
+    (tmp_path / "state/pki").mkdir(parents=True)
+    shutil.copy(work / "ca.pem", tmp_path / "state/pki/ca.pem")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/kernels").symlink_to(work / "cache")
+    kernel = {"name": "debian", "source": "package", "package": "linux-image-cloud-amd64"}
+    variables = {"kernels": [kernel], "kernel_image_dracut_dir": str(work / "dracut")}
+    first, second = (center.run("kernel_add", **variables) for _ in range(2))
+    center.store.close()
+    assert (first.errors, first.changed) == ((), True)
+    assert (second.errors, second.changed) == ((), False)
+    assert second.stats["openqrm"]["unchanged"] == ["kernel debian is there already"]
