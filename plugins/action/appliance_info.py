@@ -9,12 +9,19 @@ from typing import ClassVar
 
 from ansible_collections.openqrm.datacenter.plugins.plugin_utils.store import InfoAction
 
+try:
+    from openqrm.states import APPLIANCE_STATES
+except ImportError:
+    APPLIANCE_STATES = None  # InfoAction reports it
+
 
 class ActionModule(InfoAction):
     """Appliances, filtered, each with the resources that its members run on."""
 
     KIND = "appliance"
     FILTERS: ClassVar = {"states": lambda view, values: view["state"] in values}
+
+    CHOICES: ClassVar = {"states": APPLIANCE_STATES}
 
     def complete(self, reader, views):
         """Add ``assigned``: one entry per running member."""

@@ -9,6 +9,11 @@ from typing import ClassVar
 
 from ansible_collections.openqrm.datacenter.plugins.plugin_utils.store import InfoAction
 
+try:
+    from openqrm.states import RESOURCE_STATES
+except ImportError:
+    RESOURCE_STATES = None  # InfoAction reports it
+
 
 class ActionModule(InfoAction):
     """Resources, filtered, each with the appliance member that runs on it."""
@@ -20,6 +25,8 @@ class ActionModule(InfoAction):
         "tags": lambda view, values: values <= set(view["tags"]),
         "macs": lambda view, values: bool({value.lower().replace("-", ":") for value in values} & set(view["macs"])),
     }
+
+    CHOICES: ClassVar = {"states": RESOURCE_STATES}
 
     def complete(self, reader, views):
         """Add ``appliance`` and ``member``, empty and null where nothing is assigned."""

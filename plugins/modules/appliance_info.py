@@ -19,6 +19,7 @@ options:
     description: Only appliances in one of these states.
     type: list
     elements: str
+    choices: [stopped, starting, active, stopping, failed]
 """
 
 EXAMPLES = r"""

@@ -16,9 +16,10 @@ extends_documentation_fragment:
   - openqrm.datacenter.store.info
 options:
   states:
-    description: Only resources in one of these states.
+    description: Only resources in one of these states. Quote C("off"), which YAML reads as false.
     type: list
     elements: str
+    choices: [new, idle, reserved, starting, active, stopping, error, "off", unknown, quarantined]
   types:
     description: Only resources of one of these types.
     type: list

@@ -143,13 +143,20 @@ def difference(change):
 
 
 class InfoAction(StoreAction):
-    """Objects of one kind, filtered. ``FILTERS``: option -> whether an object's view passes its values."""
+    """Objects of one kind, filtered.
+
+    ``FILTERS``: option -> whether an object's view passes its values; ``CHOICES``: option -> the values that there are.
+    """
 
     FILTERS: ClassVar = {}
+    CHOICES: ClassVar = {}
 
     def spec(self):
         """Return the options: configuration, names and the kind's filters, each a list."""
-        filters = {key: {"type": "list", "elements": "str"} for key in ("names", *self.FILTERS)}
+        filters = {
+            key: {"type": "list", "elements": "str", "choices": self.CHOICES.get(key)}
+            for key in ("names", *self.FILTERS)
+        }
         return {"argument_spec": {"config": {"type": "path"}, **filters}}
 
     def work(self, datacenter, options):

@@ -68,6 +68,13 @@ def test_filters_are_documented(kind: str) -> None:
     assert set(documented(f"{kind}_info")) == set(importlib.import_module(name).ActionModule.FILTERS)
 
 
+@pytest.mark.parametrize(("kind", "states"), [("resource", RESOURCE_STATES), ("appliance", APPLIANCE_STATES)])
+def test_states_that_are_documented_are_those_that_filters_take(kind: str, states: tuple[str, ...]) -> None:
+    name = f"ansible_collections.openqrm.datacenter.plugins.action.{kind}_info"
+    assert importlib.import_module(name).ActionModule.CHOICES["states"] == states
+    assert tuple(documented(f"{kind}_info")["states"]["choices"]) == states
+
+
 def test_the_inventory_plug_in_knows_all_states() -> None:
     name = "ansible_collections.openqrm.datacenter.plugins.inventory.datacenter"
     options = yaml.safe_load(importlib.import_module(name).DOCUMENTATION)["options"]
