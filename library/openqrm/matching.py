@@ -70,7 +70,8 @@ def assign_members(
 ) -> dict[Member, Resource]:
     """A resource of its own for every (appliance, member, requirements), by (appliance, member).
 
-    Members with the fewest fitting candidates choose first, so that those that can take any do not take theirs.
+    Members with the fewest fitting candidates choose first, so that those that can take any do not take theirs. Where
+    that leaves a member without, it is tried again with those first who can spare the fewest of what fits them.
     `taken_spread`: appliance -> values of its anti-affinity key that its running members have. `everything` gives all
     resources, to explain a miss; it is not called otherwise.
     Raises: NoResourceError for the first member that gets none.
@@ -80,14 +81,38 @@ def assign_members(
         groups[requirements].append((appliance, member))
     ordered = sorted(candidates, key=waste_order)
     fitting = _fitting(groups, ordered)
-    picks = _Picks({name: set(values) for name, values in (taken_spread or {}).items()})
-    for requirements in sorted(groups, key=lambda item: len(fitting[item])):  # stable: else in the order of `wanted`
-        missed = picks.serve(requirements, groups[requirements], fitting[requirements])
-        if missed:
-            resources = list(everything()) if everything else ordered
-            spread = picks.spread.get(missed[0], set())
-            raise explain_miss(requirements, resources, appliance=missed[0], taken=picks.holders(), taken_spread=spread)
+    # Both sorts are stable: else it is the order of `wanted`.
+    fewest = sorted(groups, key=lambda item: len(fitting[item]))
+    sparing = sorted(fewest, key=lambda item: len(fitting[item]) - len(groups[item]))
+    picks, missed = _serve(fewest, groups, fitting, taken_spread or {})
+    if missed:
+        other, missed_again = _serve(sparing, groups, fitting, taken_spread or {})
+        if not missed_again:
+            return other.chosen
+        resources = list(everything()) if everything else ordered
+        spread = picks.spread.get(missed[0], set())
+        raise explain_miss(
+            next(row[2] for row in wanted if row[:2] == missed),
+            resources,
+            appliance=missed[0],
+            taken=picks.holders(),
+            taken_spread=spread,
+        )
     return picks.chosen
+
+
+def _serve(
+    order: Sequence[Requirements],
+    groups: Mapping[Requirements, Sequence[Member]],
+    fitting: Mapping[Requirements, Sequence[Resource]],
+    taken_spread: Mapping[str, Set[str]],
+) -> tuple[_Picks, Member | None]:
+    """What is chosen where requirements are served in this order, and the first member that gets none."""
+    picks = _Picks({name: set(values) for name, values in taken_spread.items()})
+    for requirements in order:
+        if missed := picks.serve(requirements, groups[requirements], fitting[requirements]):
+            return picks, missed
+    return picks, None
 
 
 def _fitting(groups: Iterable[Requirements], ordered: Sequence[Resource]) -> dict[Requirements, list[Resource]]:

@@ -137,6 +137,15 @@ def test_those_with_little_choice_choose_first() -> None:
     assert names(assign_members(wanted, fleet)) == {("ml", 0): "node01", ("pin", 0): "node02", ("web", 0): "node03"}
 
 
+def test_those_who_can_spare_least_choose_first_where_nothing_else_works() -> None:
+    x, y = Requirements(tags=frozenset("x")), Requirements(tags=frozenset("y"))
+    fleet = [node(1, tags=frozenset("xy")), node(2, tags=frozenset("x")), node(3, tags=frozenset("y"))]
+    wanted = [("a", 0, x), ("b", 0, y), ("c", 0, y)]
+    assert names(assign_members(wanted, fleet)) == {("a", 0): "node02", ("b", 0): "node01", ("c", 0): "node03"}
+    with pytest.raises(NoResourceError, match="appliance c: nearest is node01: goes to a member 0"):
+        assign_members([*wanted, ("d", 0, y)], fleet)
+
+
 def test_members_are_kept_apart_within_their_appliance() -> None:
     fleet = [node(n, tags=frozenset({f"rack:r{n % 2}"})) for n in range(1, 5)]
     apart = Requirements(anti_affinity="rack")
