@@ -14,6 +14,8 @@ from openqrm.names import check_name, check_type
 
 F = TypeVar("F", bound=Callable[..., Any])
 if TYPE_CHECKING:
+    from openqrm.store import Reader
+
     ParamType = click.ParamType[Any]
 else:  # not generic in every version of click
     ParamType = click.ParamType
@@ -40,12 +42,15 @@ class Name(ParamType):
         session = session_of(ctx)
         try:
             with session.read() as reader:
-                names = reader.names(self.name)
+                names = self._names(reader)
         except OpenqrmError:
             return []
         finally:
             session.close()
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+    def _names(self, reader: Reader) -> list[str]:
+        return [token.name for token in reader.api_tokens()] if self.name == "token" else reader.names(self.name)
 
 
 class TypeName(ParamType):

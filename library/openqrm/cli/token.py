@@ -53,7 +53,7 @@ def list_(session: Session) -> None:
 
 
 @token.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Name("token", existing=False))
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Name("token"))
 @yes_option
 @changes_something
 @with_session

@@ -22,6 +22,7 @@ LONG = "x" * 300
 
 WRONG = [
     ("resource show nod1", 3, "Did you mean node1"),
+    ("aplliance list", 2, "Did you mean appliance?"),
     ("appliance start wep01", 3, "Did you mean web01"),
     ("appliance start", 2, "--all"),
     ("appliance start --state failed", 2, "No appliance is selected"),

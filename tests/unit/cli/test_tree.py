@@ -12,6 +12,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
+from openqrm import operators
 from openqrm.cli.main import COMMANDS, main
 from openqrm.store import Store
 
@@ -160,6 +161,12 @@ def complete(config_file: Path, *words: str) -> list[str]:
 )
 def test_names_are_completed_from_the_store(config_file: Path, words: tuple[str, ...], expected: list[str]) -> None:
     assert complete(config_file, *words) == expected
+
+
+def test_tokens_are_completed(config_file: Path, store: Store) -> None:
+    operators.create(store, "ci", "viewer", "test")
+    assert complete(config_file, "token", "revoke", "") == ["ci"]
+    assert complete(config_file, "token", "create", "c") == []
 
 
 def test_completion_is_silent_without_a_store(config_file: Path) -> None:
