@@ -161,7 +161,7 @@ def test_nothing_to_do_is_said(api: Api) -> None:
         ("appliances/web01/start", {"to": "nowhere"}, 409, ""),
         ("appliances/web01/start", {"boot": "kick"}, 400, "body.boot"),
         ("appliances/web01/start", {"boots": "reset"}, 400, "body.boots"),
-        ("appliances/web01/move", {}, 400, "not active"),
+        ("appliances/web01/move", {}, 409, "not active"),
         ("appliances/$(reboot)/start", {}, 400, "is not valid"),
         ("appliances/..%2Fweb01/start", {}, 404, "Not Found"),
     ],
