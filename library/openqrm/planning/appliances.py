@@ -88,11 +88,11 @@ def _draw_start(context: Context, names: Sequence[str], arguments: Arguments, pl
 
 
 def _refuse_leftovers(context: Context, names: Sequence[str]) -> None:
-    """Refuses a start where something is still assigned. Raises: InvalidValueError."""
+    """Refuses a start where something is still assigned. Raises: StateError."""
     left = context.tx.assignments(appliances=list(names))
     if left:
         shown = ", ".join(f"{row.appliance}/{row.member} on {row.resource}" for row in left[:3])
-        raise InvalidValueError(
+        raise StateError(
             f"Still assigned: {shown}.", remedy="Stop the appliance first: that proves the old root is released."
         )
 
