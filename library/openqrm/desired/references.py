@@ -161,6 +161,10 @@ def _storage(world: World, what: str, change: Change) -> None:
     altered = _altered(change, PLACE_FIELDS)
     if altered:
         _refuse(f"{what}: {', '.join(altered)} cannot be changed", *_users_of_storage(world, change.name))
+    if _altered(change, ["host"]):  # a grant is revoked where it was given
+        here = {image.name for image in world.images.values() if image.storage == change.name}
+        running = [f"appliance {row.appliance} (member {row.member})" for row in world.assignments if row.image in here]
+        _refuse(f"{what}: host cannot be changed", running, "Stop these appliances first.")
 
 
 def _image(world: World, what: str, change: Change) -> None:

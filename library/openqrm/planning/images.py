@@ -199,6 +199,7 @@ def _draw_old_images(context: Context, names: Sequence[str], arguments: Argument
 
 def _refuse_used(context: Context, image: Image) -> None:
     users = [f"appliance {a.name}" for a in context.tx.appliances() if a.image == image.name]
+    users += [f"appliance {row.appliance} (member {row.member})" for row in context.tx.assignments(images=[image.name])]
     users += [f"image {i.name}" for i in context.tx.images() if i.parent == image.name]
     if users:
         raise InUseError(

@@ -198,6 +198,12 @@ IN_USE = [
     ("kernel remove default", 4, ["Kernel default cannot be removed", "the default kernel", "appliance web01"]),
     ("storage remove san1", 4, ["Storage san1 cannot be removed", "image golden-san1"]),
     ("image remove golden-san1", 4, ["Image golden-san1 is used by appliance web01"]),
+    ("image remove web01-0 --destroy-data", 4, ["Image web01-0 is used by appliance web01 (member 0)"]),
+    (
+        "storage add san1 --type fake --host san2 --location /srv/fake --address 10.78.0.10",
+        4,
+        ["host cannot be changed"],
+    ),
     ("appliance remove web01", 4, ["Appliance web01 cannot be removed", "resource node00001 (member 0)", "stop web01"]),
     ("volume remove san1/golden-san1", 4, ["Volume san1/golden-san1 is used by image golden-san1"]),
     ("resource power off node00001", 6, ["Resource node00001 runs appliance web01", "Stop the appliance"]),
