@@ -45,11 +45,17 @@ def list_(session: Session, storage: str | None) -> None:
 @with_session
 def create(session: Session, name: str, size_mib: int | None) -> None:
     """Create an empty volume."""
+    storage, volume_name = _parts(name)
+    arguments = {"volumes": [given({"name": volume_name, "storage": storage, "size_mib": size_mib})]}
+    session.carry_out("volume_create", arguments, f"created volume {name}")
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Storage and name of a volume. Raises: InvalidValueError."""
     storage, separator, volume_name = name.partition("/")
     if not separator:
         raise InvalidValueError(f"Volume {name} names no storage.", remedy="Give it as STORAGE/VOLUME.")
-    arguments = {"volumes": [given({"name": volume_name, "storage": storage, "size_mib": size_mib})]}
-    session.carry_out("volume_create", arguments, f"created volume {name}")
+    return storage, volume_name
 
 
 @volume.command()
@@ -59,7 +65,7 @@ def create(session: Session, name: str, size_mib: int | None) -> None:
 @with_session
 def clone(session: Session, source: str, name: str) -> None:
     """Clone a volume on its own storage server; NEW is a name without the server's."""
-    storage, _, original = source.partition("/")
+    storage, original = _parts(source)
     arguments = {"volumes": [{"name": name, "storage": storage, "source": original}]}
     session.carry_out("volume_create", arguments, f"cloned volume {source} to {storage}/{name}")
 

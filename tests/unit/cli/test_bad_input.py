@@ -264,6 +264,7 @@ OTHERS = [
         ["Storage x: address", "IP address"],
     ),
     ("volume create san1/web --size-mib 5", 4, ["Volume san1/web exists already, with size_mib 1024, not 5."]),
+    ("volume clone san1 x", 2, ["Volume san1 names no storage", "STORAGE/VOLUME"]),
     ("volume clone san1/db web", 4, ["Volume san1/web exists already, with parent not set, not db."]),
     ("volume create x", 2, ["names no storage", "STORAGE/VOLUME"]),
     ("volume remove san1/web --yes", 4, ["Volume san1/web is used by image web.", "Remove the image first."]),
