@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openqrm.store import Reader
 
 LABS = Path("/var/lib/openqrm/labs")
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 T = TypeVar("T")
 
 
@@ -259,7 +260,7 @@ def with_session(function: Callable[..., T]) -> Callable[..., T]:
 
 @contextlib.contextmanager
 def _interrupts(cancel: threading.Event) -> Iterator[None]:
-    """Ctrl-C asks the run to end; a second one ends it now."""
+    """Ctrl-C, a lost terminal or SIGTERM asks the run to end; a second one ends it now."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -268,10 +269,17 @@ def _interrupts(cancel: threading.Event) -> Iterator[None]:
         if cancel.is_set():
             raise KeyboardInterrupt
         cancel.set()
-        os.write(2, b"\nStopping; press Ctrl-C again to stop at once.\n")
+        with contextlib.suppress(OSError):
+            os.write(2, b"\nStopping; press Ctrl-C again to stop at once.\n")
 
-    previous = signal.signal(signal.SIGINT, interrupted)
+    previous = {number: signal.signal(number, interrupted) for number in ENDING if not _is_ignored(number)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    """Whether whoever started this process wants the signal ignored, as nohup does."""
+    return signal.getsignal(number) is signal.SIG_IGN

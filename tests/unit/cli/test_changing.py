@@ -249,6 +249,30 @@ def test_first_interrupt_lets_the_run_end(run: Run, runs: Runs, status: str, cod
 
 
 @pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_run_ends_with_the_command_line(run: Run, runs: Runs, name: str) -> None:
+    import signal
+
+    number = signal.Signals[name]
+    runs.result = RunResult("canceled")
+    runs.act = lambda _on_event: signal.raise_signal(number)
+    assert run("kernel", "set-default", "k1").exit_code == 130
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("store")
+def test_a_signal_that_is_ignored_stays_ignored(run: Run, runs: Runs) -> None:
+    import signal
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runs.act = lambda _on_event: signal.raise_signal(signal.SIGHUP)
+        assert run("kernel", "set-default", "k1").exit_code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("store")
 def test_second_interrupt_ends_it_at_once(run: Run, runs: Runs) -> None:
     import signal
 
