@@ -86,12 +86,17 @@ class ActionModule(StepAction):
             "lines": plan["lines"],
             "unchanged": plan["unchanged"],
             "msg": "; ".join(plan["unchanged"]),
-            "ansible_facts": facts_of_new(plan, check),
+            "ansible_facts": self._in_inventory(facts_of_new(plan, check)),
             "ansible_stats": {"data": {"openqrm": report}, "per_host": False, "aggregate": True},
         }
         if self._task.diff and plan["lines"]:
             result["diff"] = {"before": "", "after": "".join(f"{line}\n" for line in plan["lines"])}
         return result
+
+    def _in_inventory(self, facts):
+        """Return the facts; where the inventory has none of the plan's hosts, the controller says so by settling it."""
+        hosts, known = facts["openqrm_hosts"], {"localhost", *self.task_vars["groups"]["all"]}
+        return facts | {"openqrm_hosts": hosts if known.intersection(hosts) else ["localhost"] * bool(hosts)}
 
     def _begin(self, options):
         begun = self.ask(options, seq=options["seq"])
@@ -116,7 +121,10 @@ class ActionModule(StepAction):
 
     def _settle(self, options):
         plan = self.ask(options, round=options["round"])
-        return {"changed": False, "ansible_facts": facts_of(plan) | {"openqrm_failed": not plan["good"]}}
+        return {
+            "changed": False,
+            "ansible_facts": self._in_inventory(facts_of(plan)) | {"openqrm_failed": not plan["good"]},
+        }
 
     def _found(self, options):
         plan = self.ask(options)

@@ -49,7 +49,7 @@ def member_of(item: Mapping[str, object]) -> str:
 
 def told(operation: Operation) -> str:
     """What became of an operation that is not done, in a line."""
-    words = operation.message or "not done (host unreachable?)"
+    words = operation.message or f"not done: host {operation.host} is unreachable, or not in the inventory"
     return f"{operation.host}: {operation.role.rsplit('.', 1)[-1]} {operation.verb}: {words}"
 
 

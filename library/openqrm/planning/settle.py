@@ -153,7 +153,7 @@ class _Settlement:
         self._change.close(self._context, rounds.part(self._plan, names), not left)
         self._note_message(trouble)
         first = next(iter(left.values()), "")
-        why = f"{rounds.joined(_texts(trouble))} "
+        why = f"{rounds.joined(_texts(trouble)).rstrip('. ')}. "
         taken_back = left and self._change.undo is not None
         why += f"Undoing it failed too: {first}" if taken_back else self._change.undone
         self._note(names, ok=False, why=why, left=bool(left))

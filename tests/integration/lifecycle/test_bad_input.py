@@ -166,6 +166,16 @@ def test_a_full_disk_of_the_boot_server(center: FakeCenter) -> None:
         assert states(center) == {"web01": "active", node: "active"}
 
 
+def test_a_host_that_the_inventory_does_not_have_is_named(center: FakeCenter) -> None:
+    with center.store.write("test", "storage") as tx:
+        tx.save([Storage(0, "san9", "fake", "nowhere", "/srv/fake", "10.78.0.19")])
+    failed = center.run("volume_create", volumes=[{"name": "x", "storage": "san9"}])
+    assert failed.exit_code == 8
+    assert "host nowhere is unreachable, or not in the inventory. What it had done was undone." in failed.errors[-1]
+    with center.store.read() as tx:
+        assert (tx.volumes(), [plan.state for plan in tx.plans()]) == ([], ["undone"])
+
+
 def openqrm(center: FakeCenter, *words: str) -> subprocess.Popen[str]:
     """The command line, running."""
     return subprocess.Popen(
