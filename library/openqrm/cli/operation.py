@@ -25,7 +25,7 @@ def operation() -> None:
 
 @operation.command("list")
 @list_option("--state", "states", type=click.Choice(STATES), help="Only in this state.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest so many.")
 @with_session
 def list_(session: Session, states: list[str] | None, limit: int) -> None:
     """List plans, the newest first."""

@@ -14,8 +14,8 @@ from openqrm.operatorapi.app import Caller, Operations, caller
 from openqrm.operatorapi.bodies import ListOf, Page
 from openqrm.store import Reader
 from openqrm.store.kinds import full_name, plain
+from openqrm.store.schema import MAX_ID
 
-MAX_ID = 2**31 - 1
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Ids = Annotated[int, Path(ge=1, le=MAX_ID, examples=[17])]
 After = Annotated[str, Query(max_length=200, description="Only what sorts behind this name.")]

@@ -20,7 +20,7 @@ class JournalReader(Access):
 
     def plan(self, plan_id: int) -> Plan:
         """The plan with its operations. Raises: NotFoundError."""
-        found = self._plans([schema.plans.c.id == plan_id])
+        found = self._plans([schema.plans.c.id == plan_id]) if plan_id <= schema.MAX_ID else []
         if not found:
             ids = self._connection.scalars(sa.select(schema.plans.c.id).order_by(schema.plans.c.id.desc()).limit(10))
             raise NotFoundError("plan", str(plan_id), [str(known) for known in ids])

@@ -20,6 +20,8 @@ REVISIONS = ("0001", "0002")
 
 IMAGE_KINDS = ("golden", "clone", "private")
 PLAN_STATES = ("planned", "applying", "done", "failed", "undone", "cancelled")
+# The highest number of a row.
+MAX_ID = 2**31 - 1
 OPEN_PLAN_STATES = ("planned", "applying")
 OPERATION_STATES = ("pending", "done", "failed", "undone")
 ORDERS = ("assign", "release", "reboot", "poweroff")
