@@ -24,9 +24,16 @@ def check_token(name: object, role: object) -> tuple[str, str]:
     return check_name("Token", name), str(role)
 
 
-def create(store: Store, name: str, role: str, actor: str) -> str:
-    """A new token, which is stored nowhere in clear. Raises: InvalidValueError; ConflictError for a taken name."""
+def create(store: Store, name: str, role: str, actor: str, *, check: bool = False) -> str:
+    """A new token, which is stored nowhere in clear. `check`: none is made, and the result is empty.
+
+    Raises: InvalidValueError; ConflictError for a taken name.
+    """
     name, role = check_token(name, role)
+    if check:
+        with store.read() as reader:
+            reader.refuse_api_token(name)
+        return ""
     token = f"{PREFIX}{secrets.token_urlsafe(32)}"
     with store.write(actor, "token create") as writer:
         writer.add_api_token(name, role, token_sha256(token))

@@ -41,11 +41,6 @@ class IdentityReader(Access):
             sa.select(table.c.resource).where(table.c.previous_sha256 == token_sha256, good)
         ).first()
 
-    def require_free_token_name(self, name: str) -> None:
-        """Returns if no token has this name. Raises: ConflictError."""
-        if name in {token.name for token in self.api_tokens()}:
-            raise ConflictError(f"Token {name} exists already.", remedy="Choose another name, or revoke it first.")
-
     def api_tokens(self) -> list[ApiToken]:
         """The operators' tokens, without the tokens."""
         table = schema.api_tokens
@@ -57,6 +52,11 @@ class IdentityReader(Access):
         table = schema.api_tokens
         query = sa.select(table.c.name, table.c.role, table.c.created).where(table.c.token_sha256 == token_sha256)
         return next((ApiToken(**row) for row in self._rows(query)), None)
+
+    def refuse_api_token(self, name: str) -> None:
+        """Returns if no operator's token has this name. Raises: ConflictError."""
+        if name in {token.name for token in self.api_tokens()}:
+            raise ConflictError(f"Token {name} exists already.", remedy="Choose another name, or revoke it first.")
 
     def host_keys(self, subjects: Sequence[str] | None = None) -> list[HostKey]:
         """The host keys, of these subjects if given."""

@@ -56,7 +56,7 @@ class IdentityWriter(WriteAccess):
 
     def add_api_token(self, name: str, role: str, token_sha256: str) -> None:
         """Adds an operator's token. Raises: ConflictError for a name that is taken."""
-        self.require_free_token_name(name)
+        self.refuse_api_token(name)
         row = {"name": name, "role": role, "token_sha256": token_sha256, "created": datetime.now(UTC)}
         self._insert(schema.api_tokens, [row])
         self._audit("create", "token", name, {}, {"role": role})

@@ -22,7 +22,7 @@ def test_a_token_is_printed_once_and_works(run: Run, store: Store) -> None:
     shown = run("token", "list").output
     assert "operator" in shown and token not in shown
     assert json.loads(run("token", "list", "--json").output)[0]["name"] == "ci"
-    assert "Revoked ci." in run("token", "revoke", "ci", "--yes").output
+    assert "Revoked ci." in run("token", "revoke", "ci", "ci", "--yes").output
     with store.read() as reader:
         assert reader.api_tokens() == []
 
