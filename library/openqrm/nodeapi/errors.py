@@ -73,4 +73,5 @@ def _answer(request: Request, status: int, error: str, remedy: str) -> JSONRespo
     # The path comes from outside: repr keeps line breaks out of the log.
     log.log(level, "%s %r from %s: %s %s", request.method, request.url.path, client, status, error)
     headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    error = error.encode(errors="backslashreplace").decode()  # what was sent may hold half of a character
     return JSONResponse({"error": error, "remedy": remedy}, status, headers)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
 
 from openqrm import __version__, operators
 from openqrm.datacenter import Datacenter
@@ -81,6 +84,7 @@ def caller(operations: Operations, role: str) -> Callable[..., Awaitable[Caller]
     async def enter(
         request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(SCHEME)] = None
     ) -> Caller:
+        request.state.entered = True
         if given is None:
             raise UnauthorizedError(remedy="Send it as `Authorization: Bearer TOKEN`.")
         address = request.client.host if request.client else ""
@@ -90,6 +94,28 @@ def caller(operations: Operations, role: str) -> Callable[..., Awaitable[Caller]
         return Caller(token)
 
     return enter
+
+
+class CallerFirst(APIRoute):
+    """A route that lets nobody know what is wrong with a body before it is known who sent it.
+
+    FastAPI reads the body before it asks for the caller.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of the route."""
+        handle = super().get_route_handler()
+
+        async def enter_first(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (RequestValidationError, HTTPException):
+                for needed in self.dependant.dependencies:
+                    if needed.call and not getattr(request.state, "entered", False):
+                        await needed.call(request, await SCHEME(request))
+                raise
+
+        return enter_first
 
 
 def create_app(operations: Operations) -> FastAPI:
@@ -104,6 +130,7 @@ def create_app(operations: Operations) -> FastAPI:
         redoc_url=None,
         responses=ERRORS,
     )
+    app.router.route_class = CallerFirst
     add_error_handlers(app)
     app.add_middleware(BodyLimit)
     reading.add(app, operations)

@@ -79,6 +79,31 @@ def audit(api: Api) -> list[tuple[str, str, str, object]]:
         return [(row.actor, row.name, row.after["role"], row.after["allowed"]) for row in reader.audit("api")]  # type: ignore[misc]
 
 
+JUNK = (b"{junk", b"\xff", b"[" * 100_000)
+
+
+@pytest.mark.parametrize("body", JUNK, ids=["no JSON", "no text", "nested"])
+@pytest.mark.parametrize(("method", "path"), [call for call in CALLS if call[0] in ("POST", "PUT")])
+def test_a_body_is_looked_at_when_it_is_known_who_sent_it(api: Api, method: str, path: str, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    path = path.format(name="web01")
+    assert api.client.request(method, path, content=body, headers=headers).status_code == 401
+    for role in ("viewer", "admin"):
+        status = api.client.request(method, path, content=body, headers=headers | api.headers(role)).status_code
+        assert status == (403 if role == "viewer" else 400)
+    with api.operations.center.store.read() as reader:
+        rows = [row for row in reader.audit() if row.kind == "api"]
+    assert [(row.actor, row.name) for row in rows] == [
+        (f"token:{role}", f"{method} {path}") for role in ("viewer", "admin")
+    ]
+
+
+def test_half_a_character_is_shown_as_its_number(shared: Api) -> None:
+    headers = shared.headers("admin") | {"content-type": "application/json"}
+    answer = shared.client.request("PUT", "/api/v1/resources/x", content=b'{"\\ud800": 1}', headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "Resource x has no option \\ud800.")
+
+
 def test_every_call_is_in_the_audit_log_with_who(api: Api) -> None:
     api.call("viewer", "GET", "/api/v1/resources")
     api.call("viewer", "POST", "/api/v1/appliances/web01/start", {})
