@@ -16,6 +16,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+-]{0,127}")
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+:~-]{0,127}")
 # One line for boot loaders and /proc/cmdline: nothing that iPXE, GRUB or a shell would take for its own.
 URL = re.compile(
     r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
@@ -86,6 +87,11 @@ def check_sha256(what: str, value: object) -> str:
 def check_version(what: str, value: object) -> str:
     """A kernel's version, as `6.1.0-13-cloud-amd64`. Raises: InvalidValueError."""
     return _checked(VERSION, what, value, "Use letters, digits and '._~+-'.")
+
+
+def check_package(what: str, value: object) -> str:
+    """The name of a package of the distribution. Raises: InvalidValueError."""
+    return _checked(PACKAGE, what, value, "Use a-z, 0-9 and '.+:~-', a letter or digit first.")
 
 
 def check_url(what: str, value: object, *schemes: str) -> str:

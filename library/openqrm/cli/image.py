@@ -63,7 +63,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidValueError(f"{path} is not YAML: {error}.", remedy="See `openqrm image create --help`.") from error
+        found = " ".join(str(error).split())
+        raise InvalidValueError(f"{path} is not YAML: {found}.", remedy="See `openqrm image create --help`.") from error
     if not isinstance(recipe, dict):
         raise InvalidValueError(f"{path} is not a recipe.", remedy="Give suite, variant, packages, files as a mapping.")
     return recipe

@@ -63,11 +63,17 @@ def _select_move(context: Context, arguments: Arguments) -> Selection:
     idle = [a.name for a in found if a.state != "active" and a.name not in moving]
     if idle:
         raise StateError(f"Appliance {idle[0]} is not active.", remedy="Start it; a start chooses its resource.")
-    target = str(arguments.get("to") or "")
+    target = _target(context, arguments)
     bound = context.tx.assignments(resources=[target]) if target else []
     there = {row.appliance for row in bound if row.appliance not in moving}
     unchanged = {a.name: f"appliance {a.name} is on {target} already" for a in found if a.name in there}
     return Selection(tuple(a.name for a in found if a.name not in unchanged), unchanged)
+
+
+def _target(context: Context, arguments: Arguments) -> str:
+    """The resource to take, empty for the best fit. Raises: InvalidValueError, NotFoundError."""
+    name = arguments.get("to")
+    return context.tx.resource(check_name("Resource", name)).name if name else ""
 
 
 def _objects(
@@ -80,7 +86,7 @@ def _objects(
 def _draw_start(context: Context, names: Sequence[str], arguments: Arguments, plan_id: int) -> Drawing:
     appliances = context.tx.appliances(names)
     _refuse_leftovers(context, names)
-    reservation = start.reserve(context, appliances, plan_id, to=str(arguments.get("to") or ""))
+    reservation = start.reserve(context, appliances, plan_id, to=_target(context, arguments))
     context.tx.set_state("appliance", list(names), "starting", deadline(context))
     steps = start.steps(context, reservation.members, _boot(arguments))
     pinned = {"pinned": bool(arguments.get("to"))}
@@ -129,7 +135,7 @@ def _draw_move(context: Context, names: Sequence[str], arguments: Arguments, pla
     _set_stopping(context, names, old)
     leave = stop.steps(context, old)
     release(context, [m.assignment for m in old])
-    reservation = start.reserve(context, appliances, plan_id, to=str(arguments.get("to") or ""))
+    reservation = start.reserve(context, appliances, plan_id, to=_target(context, arguments))
     arrive = start.steps(context, reservation.members, _boot(arguments))
     objects = _objects(appliances, reservation.members, "start", frozenset())
     left = _objects((), old, "stop", frozenset())

@@ -14,12 +14,12 @@ from openqrm.names import check_name, check_parameters, check_path, check_size_m
 from openqrm.planning import private
 from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
+from openqrm.planning.recipes import check_recipe
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Trouble, Verb, names_of
 
 BUILD, PREPARE, CREATE, REMOVE = 10, 15, 20, 30
 IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
 VOLUME_KEYS = ("name", "storage", "size_mib", "source", "parameters")
-RECIPE_KEYS = ("suite", "variant", "packages", "files")
 
 
 def _rows(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[str, object]]:
@@ -74,13 +74,10 @@ def _archive(context: Context, row: Mapping[str, object]) -> tuple[str, list[Ste
         return check_path(f"Image {name}: archive", given), []
     if not recipe:
         return "", []
-    if not isinstance(recipe, Mapping) or set(recipe) - set(RECIPE_KEYS):
-        raise InvalidValueError(
-            f"Image {name}: the recipe is not valid.", remedy=f"Known keys: {', '.join(RECIPE_KEYS)}."
-        )
-    digest = sha256(json.dumps(recipe, sort_keys=True, default=str))
+    checked = check_recipe(f"Image {name}: recipe", recipe)
+    digest = sha256(json.dumps(checked, sort_keys=True))
     path = str(Path(context.config.cache_dir, "archives", f"{digest}.tar.zst"))
-    item = {"name": name, "archive": path} | dict(recipe)
+    item = {"name": name, "archive": path} | checked
     return path, [Step(BUILD, CONTROLLER, role_of("image_builder"), "build", item)]
 
 

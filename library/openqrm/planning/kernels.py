@@ -8,7 +8,7 @@ from pathlib import Path
 from openqrm.boot import tree
 from openqrm.errors import ConfigError, InvalidValueError
 from openqrm.model import Kernel, Plan
-from openqrm.names import check_kernel_args, check_name, check_path, check_sha256, check_version
+from openqrm.names import check_kernel_args, check_name, check_package, check_path, check_sha256, check_version
 from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
@@ -16,6 +16,8 @@ from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
 BLOBS, DEFAULTS = 10, 20
 FILES = ("vmlinuz", "initramfs", "modules")
 BUILD_KEYS = ("name", "source", "package", "directory", "version")
+ROW_KEYS = (*BUILD_KEYS, "kernel_args", "default")
+ONE_OF_SEVERAL = "It says which of the kernels of a directory is meant: give the directory, or leave it out."
 SOURCES = ("running", "package", "directory")
 DEFAULT_KERNEL = "default_kernel"
 
@@ -28,24 +30,43 @@ def _rows(arguments: Arguments) -> list[Mapping[str, object]]:
     return rows
 
 
-def _select_build(_context: Context, arguments: Arguments) -> Selection:
+def _select_build(context: Context, arguments: Arguments) -> Selection:
     """Every kernel that is asked for: the build looks into its cache first."""
-    for row in _rows(arguments):
-        if row.get("source") not in SOURCES:
-            raise InvalidValueError(
-                f"Kernel {row.get('name')}: source {row.get('source')!r} is not known.",
-                remedy=f"Use one of {', '.join(SOURCES)}.",
-            )
-    return Selection(tuple(check_name("Kernel", row.get("name")) for row in _rows(arguments)))
+    names = [_check_source(row) for row in _rows(arguments)]
+    if len(set(names)) < len(names):
+        raise InvalidValueError("A kernel is in the list twice.", remedy="Describe each kernel once.")
+    authority = context.config.ca_file
+    if not authority.is_file():
+        raise ConfigError(
+            f"There is no certificate authority {authority}, which kernels bring to the nodes.",
+            remedy="Run `openqrm pki init`, or correct state_dir.",
+        )
+    return Selection(tuple(names))
+
+
+def _check_source(row: Mapping[str, object]) -> str:
+    """The name of the kernel, whose source can be one. Raises: InvalidValueError."""
+    name = check_name("Kernel", row.get("name"))
+    what = f"Kernel {name}"
+    unknown = sorted(str(key) for key in row if key not in ROW_KEYS)
+    if unknown:
+        raise InvalidValueError(f"{what}: {unknown[0]} is not known.", remedy=f"Known: {', '.join(ROW_KEYS)}.")
+    source = row.get("source")
+    if source not in SOURCES:
+        raise InvalidValueError(f"{what}: source {source!r} is not known.", remedy=f"Use one of {', '.join(SOURCES)}.")
+    if source == "package":
+        check_package(f"{what}: package", row.get("package"))
+    if source == "directory":
+        check_path(f"{what}: directory", row.get("directory"))
+    if version := row.get("version"):
+        check_version(f"{what}: version", version)
+        if source != "directory":
+            raise InvalidValueError(f"{what}: version {version} is given without a directory.", remedy=ONE_OF_SEVERAL)
+    check_kernel_args(f"{what}: kernel_args", row.get("kernel_args") or "")
+    return name
 
 
 def _draw_build(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
-    if not context.config.ca_file.is_file():
-        raise ConfigError(
-            f"The data centre has no certificate authority, which goes into every initramfs: {context.config.ca_file} "
-            "does not exist.",
-            remedy="Run `openqrm pki init`.",
-        )
     place = {"ca_file": str(context.config.ca_file), "cache_dir": str(Path(context.config.cache_dir, "kernels"))}
     steps = [
         Step(

@@ -183,7 +183,7 @@ def test_nothing_to_do_is_said(api: Api) -> None:
     ("path", "body", "status", "words"),
     [
         ("appliances/web02/start", {}, 404, "Appliance web02 does not exist."),
-        ("appliances/web01/start", {"to": "nowhere"}, 409, ""),
+        ("appliances/web01/start", {"to": "nowhere"}, 404, "Resource nowhere does not exist."),
         ("appliances/web01/start", {"boot": "kick"}, 400, "body.boot"),
         ("appliances/web01/start", {"boots": "reset"}, 400, "body.boots"),
         ("appliances/web01/move", {}, 409, "not active"),

@@ -181,6 +181,47 @@ ROWS: list[tuple[str, dict[str, Any], int, str]] = [
     ("start", {"appliances": ["webx"]}, 3, "Appliance webx does not exist"),
     ("storage_volumes", {"storages": ["san9"]}, 3, "Storage san9 does not exist"),
     ("kernel_set_default", {"kernel": "debian11"}, 3, "Kernel debian11 does not exist"),
+    ("start", {"appliances": ["db"], "to": "nodex"}, 3, "Resource nodex does not exist"),
+    ("start", {"appliances": ["db"], "to": "../x"}, 2, "Resource name '../x' is not valid"),
+    ("move", {"appliances": ["db"], "to": "a b"}, 2, "db"),
+    *(
+        ("kernel_build", {"kernels": [{"name": "x", **row}]}, 2, f"Kernel x: {words}")
+        for row, words in (
+            ({"source": "package"}, "package None is not valid"),
+            ({"source": "package", "package": "a b"}, "package 'a b' is not valid"),
+            ({"source": "package", "package": "-x"}, "package '-x' is not valid"),
+            ({"source": "directory"}, "directory None is not valid"),
+            ({"source": "directory", "directory": "/a", "version": "../b"}, "version '../b' is not valid"),
+            ({"source": "running", "version": "6.1"}, "version 6.1 is given without a directory"),
+            ({"source": "running", "kernel_args": "a\nb"}, "kernel_args 'a\\nb' is not valid"),
+            ({"source": "running", "packages": "a"}, "packages is not known"),
+        )
+    ),
+    ("kernel_build", {"kernels": [{"name": "x", "source": "running"}] * 2}, 2, "A kernel is in the list twice"),
+    ("kernel_build", {"kernels": [{"name": "x", "source": "running"}]}, 2, "There is no certificate authority "),
+    *(
+        (
+            "image_create",
+            {"images": [{"name": "x", "storage": "san1", "deployment": "nfs", "recipe": recipe}]},
+            2,
+            f"Image x: recipe{words}",
+        )
+        for recipe, words in (
+            (["a"], " is not a mapping"),
+            ({"suit": "bookworm"}, ": 'suit' is not known"),
+            ({1: 2}, ": 1 is not known"),
+            ({"suite": "a b"}, ": suite 'a b' is not valid"),
+            ({"variant": "all"}, ": variant 'all' is not known"),
+            ({"packages": 5}, ": packages 5 is not a list"),
+            ({"packages": ["nginx", "--hook=x"]}, ": package '--hook=x' is not valid"),
+            ({"files": {"path": "/a"}}, ": files {'path': '/a'} is not a list"),
+            ({"files": ["/a"]}, ": file '/a' is not a mapping"),
+            ({"files": [{"path": "/a", "text": ""}]}, ": file: 'text' is not known"),
+            ({"files": [{"path": "/../a", "content": ""}]}, ": file path '/../a' is not valid"),
+            ({"files": [{"path": "/a", "content": "", "mode": 0o644}]}, ": mode 420 of /a is not valid"),
+            ({"files": [{"path": "/a"}]}, ": content of /a is no text"),
+        )
+    ),
     ("nothing", {}, 3, "Verb nothing does not exist"),
 ]
 
