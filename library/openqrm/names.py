@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Mapping
 
@@ -25,6 +26,7 @@ PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 # A command line ends at 2048 characters. None of these characters means anything to iPXE, GRUB, PXELINUX or a shell.
 KERNEL_ARGS = re.compile(r"(?=.{0,1024}\Z)(?:[A-Za-z0-9._,:=/@%+\[\]-]+(?: [A-Za-z0-9._,:=/@%+\[\]-]+)*)?")
 MAX_SIZE_MIB = 1 << 40
+MAX_PARAMETER = 1 << 63
 
 
 def _checked(pattern: re.Pattern[str], what: str, value: object, rule: str) -> str:
@@ -139,6 +141,13 @@ def check_size_mib(what: str, value: object) -> int:
     return check_number(what, value, 1, MAX_SIZE_MIB)
 
 
+def _is_plain(value: object) -> bool:
+    """Whether every database and every reader of JSON takes the value as it is."""
+    if isinstance(value, str):
+        return value.isprintable()
+    return isinstance(value, (int, float)) and math.isfinite(value) and abs(value) < MAX_PARAMETER
+
+
 def check_parameters(what: str, value: object) -> dict[str, object]:
     """Free parameters: a flat mapping of plain names to printable text, numbers, booleans, or lists of them.
 
@@ -149,7 +158,7 @@ def check_parameters(what: str, value: object) -> dict[str, object]:
     for key, entry in value.items():
         _checked(PARAMETER, f"{what}: parameter", key, "Use letters, digits, '_', '.', '-', a letter first.")
         for item in entry if isinstance(entry, list) else [entry]:
-            if not isinstance(item, (str, int, float, bool)) or (isinstance(item, str) and not item.isprintable()):
+            if not _is_plain(item):
                 raise InvalidValueError(
                     f"{what}: parameter {key} is {entry!r}.", remedy="Use text on one line, numbers, true or false."
                 )

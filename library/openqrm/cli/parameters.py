@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from openqrm.errors import OpenqrmError
 from openqrm.names import check_name, check_type
 
 F = TypeVar("F", bound=Callable[..., Any])
+NUMBER = re.compile(r"-?[0-9]{1,18}")
 if TYPE_CHECKING:
     from openqrm.store import Reader
 
@@ -99,7 +101,7 @@ class Pair(ParamType):
 def _scalar(word: str) -> object:
     if word in ("true", "false"):
         return word == "true"
-    if word.lstrip("-").isdigit() and word.isascii():
+    if NUMBER.fullmatch(word):
         return int(word)
     return word or None
 

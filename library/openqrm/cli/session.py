@@ -18,6 +18,7 @@ import click
 from openqrm.cli.framework import META
 from openqrm.cli.output import print_json, print_lines
 from openqrm.errors import ApplyError, ConfigError, InvalidValueError, NotFoundError
+from openqrm.names import check_name
 
 if TYPE_CHECKING:
     from openqrm.config import Config
@@ -207,6 +208,7 @@ class Session:
         is_named = "OPENQRM_CONFIG" in os.environ and not self._options.get("lab")
         if explicit or is_named or not self.lab:
             return str(explicit) if explicit else None
+        check_name("Lab", self.lab)
         path = lab_config(self.lab)
         if not path.is_file():
             raise ConfigError(

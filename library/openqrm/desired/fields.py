@@ -37,6 +37,7 @@ FIRMWARES = ("bios", "uefi")
 IMAGE_KINDS = ("golden", "clone", "private")
 NIC_ROLES = ("management", "storage")
 SECRETS = frozenset({"password", "passwd", "secret", "token", "username", "user"})
+NO_SECRETS = "Set them as inventory variables of the power host, as power_redfish_credentials."
 MAX_CORES = 1 << 16
 MAX_MEMBERS = 10_000
 
@@ -119,9 +120,12 @@ def _power(what: str, value: object, current: Mapping[str, object]) -> dict[str,
     if secrets:
         raise InvalidValueError(
             f"{what} has {', '.join(secrets)}, but the store keeps no credentials.",
-            remedy="Set them as inventory variables of the power host, as power_redfish_credentials.",
+            remedy=NO_SECRETS,
         )
-    return _merged(what, value, current)
+    merged = _merged(what, value, current)
+    if "@" in str(merged.get("address", "")).partition("//")[2].partition("/")[0]:
+        raise InvalidValueError(f"{what}: address has a user, but the store keeps no credentials.", remedy=NO_SECRETS)
+    return merged
 
 
 def _tags(what: str, value: object, _current: object) -> frozenset[str]:

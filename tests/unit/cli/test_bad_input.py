@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from openqrm.cli.main import COMMANDS, main
 from openqrm.cli.parameters import Name, TypeName
 
@@ -301,6 +301,25 @@ OTHERS = [
 @pytest.mark.parametrize(("line", "code", "hints"), OTHERS, ids=[line for line, *_ in OTHERS])
 def test_other_input_that_cannot_be(run: Run, line: str, code: int, hints: list[str]) -> None:
     refused(run(*line.split()), {code}, *hints)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("--5", "--5"), ("-", "-"), ("-7", -7), ("9" * 18, int("9" * 18)), ("9" * 5000, "9" * 5000), ("1.5", "1.5")],
+    ids=["two dashes", "a dash", "negative", "18 digits", "5000 digits", "fraction"],
+)
+@pytest.mark.usefixtures("store")
+def test_what_looks_like_a_number_is_one(run: Run, runs: Runs, word: str, value: object) -> None:
+    result = run("appliance", "set", "web01", "--parameter", f"x={word}")
+    assert result.exit_code == 0, result.stderr
+    ((_, variables),) = runs.calls
+    assert variables["appliances"][0]["parameters"] == {"x": value}
+
+
+def test_a_lab_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENQRM_CONFIG", raising=False)
+    result = CliRunner().invoke(main, ["--lab", "../x", "appliance", "list"], prog_name="openqrm")
+    refused(result, {2}, "Lab name '../x' is not valid.", "Use ")
 
 
 @pytest.mark.usefixtures("unchanged")
