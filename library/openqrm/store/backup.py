@@ -181,11 +181,21 @@ def _fill(connection: sa.Connection, file: BackupFile, counts: dict[str, int], o
         if batch.table == LAST_IDS:
             last_ids |= {str(name): int(number) for name, number in batch.rows}
         else:
-            table = tables[batch.table]
-            connection.execute(sa.insert(table), [_row(table, batch, row) for row in batch.rows])
+            table, rows = _rows(file, tables, batch)
+            connection.execute(sa.insert(table), rows)
             counts[batch.table] = counts.get(batch.table, 0) + len(batch.rows)
             on_table(batch.table, counts[batch.table])
     return last_ids
+
+
+def _rows(file: BackupFile, tables: Mapping[str, sa.Table], batch: Batch) -> tuple[sa.Table, list[dict[str, Any]]]:
+    """The table and what is to be inserted. Raises: InvalidValueError for rows that are not those of the schema."""
+    try:
+        table = tables[batch.table]
+        return table, [_row(table, batch, row) for row in batch.rows]
+    except (KeyError, ValueError, TypeError) as error:
+        why = f"its rows of {batch.table or 'no table'} are not those of schema {file.header['schema']}"
+        raise file.broken(why) from error
 
 
 def _row(table: sa.Table, batch: Batch, row: list[Any]) -> dict[str, Any]:

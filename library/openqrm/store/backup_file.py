@@ -39,10 +39,13 @@ class Batch:
 def new_file(path: Path, *, replace: bool) -> Iterator[Callable[[Line], None]]:
     """Gives the function that adds a line. The file appears at the end, with mode 0600, or not at all.
 
-    Raises: ConflictError where there is one already and `replace` is not set; OpenqrmError when it cannot be written.
+    Raises: ConflictError where there is one already and `replace` is not set; InvalidValueError for what is no file,
+    as a device; OpenqrmError when it cannot be written.
     """
     if path.exists() and not replace:
         raise _exists(path)
+    if path.exists() and not path.is_file():
+        raise InvalidValueError(f"{path} is no file that a backup could replace.", remedy="Choose another name.")
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix="~", dir=path.parent)
         try:
@@ -101,7 +104,7 @@ class BackupFile:
         self.header = self._verified()
 
     def batches(self) -> Iterator[Batch]:
-        """The rows, table by table in the order in which they were written."""
+        """The rows, table by table in the order in which they were written. Raises: InvalidValueError."""
         table = ""
         columns: list[str] = []
         for is_row, lines in itertools.groupby(self._lines(), key=lambda line: isinstance(line, list)):
@@ -111,17 +114,26 @@ class BackupFile:
                     yield Batch(table, columns, batch)
                 continue
             for line in lines:
-                table, columns = str(line.get("table", "")), list(line.get("columns", ()))  # type: ignore[union-attr]
+                if not isinstance(line, dict) or not {"table", "columns"} <= line.keys():
+                    raise self.broken("a line of it is neither a row nor a table")
+                table, columns = str(line["table"]), list(line["columns"])
 
     def _lines(self) -> Iterator[Line]:
         """The lines between header and digest."""
         self._stream.seek(0)
         with gzip.GzipFile(fileobj=self._stream) as unpacked:
-            lines = (json.loads(data) for data in unpacked)
+            lines = (self._line(data) for data in unpacked)
             next(lines)
             for line, following in itertools.pairwise(lines):
                 del following  # the last line, the digest, is never first of a pair
                 yield line
+
+    def _line(self, data: bytes) -> Line:
+        try:
+            line: Line = json.loads(data)
+        except ValueError as error:
+            raise self.broken(str(error)) from error
+        return line
 
     def _verified(self) -> dict[str, Any]:
         digest, last, header = hashlib.sha256(), b"", None
@@ -133,16 +145,19 @@ class BackupFile:
                     last = data
             found = json.loads(last)
         except (OSError, EOFError, zlib.error, ValueError) as error:
-            raise self._broken(str(error)) from error
+            raise self.broken(str(error)) from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise self._broken("it does not begin as a backup does")
+            raise self.broken("it does not begin as a backup does")
         if header.get("version") != VERSION:
-            raise self._broken(f"its format is {header.get('version')}, this openQRM reads {VERSION}")
+            raise self.broken(f"its format is {header.get('version')}, this openQRM reads {VERSION}")
+        if not {"schema", "created"} <= header.keys():
+            raise self.broken("it does not say its schema and its time")
         if not isinstance(found, dict) or found.get("sha256") != digest.hexdigest():
-            raise self._broken("its content does not have the SHA-256 that it was written with")
+            raise self.broken("its content does not have the SHA-256 that it was written with")
         return header
 
-    def _broken(self, why: str) -> InvalidValueError:
+    def broken(self, why: str) -> InvalidValueError:
+        """The error for a file that cannot be restored."""
         return InvalidValueError(
             f"{self.path} is no whole backup of a store: {why}.", remedy="Use another backup; nothing was changed."
         )

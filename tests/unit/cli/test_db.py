@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +104,12 @@ def test_prune_asks_counts_and_removes(run: Run, tmp_path: Path) -> None:
     assert (done["changed"], done["rows"]["events"]) == (True, 2)
     assert "No events." in run("event", "list").stdout
     assert run("db", "prune", "--older-than", "0").exit_code == 2
+
+
+@pytest.mark.usefixtures("store")
+def test_what_is_no_file_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused = run("db", "backup", str(pipe), "--replace")
+    assert (refused.exit_code, "is no file that a backup could replace" in refused.stderr) == (2, True)
+    assert pipe.is_fifo()

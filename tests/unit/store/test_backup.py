@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +158,17 @@ def flipped(data: bytes) -> bytes:
     return gzip.compress(text)
 
 
+def forged(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    """Puts `new` for the first `old`, with the digest that fits."""
+
+    def change(data: bytes) -> bytes:
+        lines = gzip.decompress(data).splitlines(keepends=True)[:-1]
+        text = b"".join(lines).replace(old, new, 1)
+        return gzip.compress(text + json.dumps({"sha256": hashlib.sha256(text).hexdigest()}).encode() + b"\n")
+
+    return change
+
+
 BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut off": (lambda data: data[:-20], "no whole backup"),
     "empty": (lambda _data: b"", "no whole backup"),
@@ -163,6 +176,12 @@ BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no digest": (lambda data: gzip.compress(b"".join(gzip.decompress(data).splitlines(True)[:-1])), "SHA-256"),
     "text": (lambda _data: b"hello\n", "no whole backup"),
     "other json": (lambda _data: gzip.compress(b'{"a": 1}\n'), "does not begin as a backup"),
+    "no schema": (forged(b'"schema":', b'"other":'), "does not say its schema"),
+    "unknown table": (forged(b'{"table":"resources"', b'{"table":"machines"'), "its rows of machines are not those"),
+    "unknown column": (forged(b'"resources","columns":["id"', b'"resources","columns":["no"'), "are not those"),
+    "short row": (forged(b'\n["', b'\n["x"]\n["'), "are not those of schema"),
+    "junk between": (forged(b'\n{"table":"resources"', b'\n{junk\n{"table":"resources"'), "no whole backup"),
+    "number between": (forged(b'\n{"table":"resources"', b'\n7\n{"table":"resources"'), "neither a row nor a table"),
     "newer format": (
         lambda data: gzip.compress(gzip.decompress(data).replace(b'"version":1', b'"version":2')),
         "reads 1",
