@@ -38,7 +38,7 @@ def _select_build(context: Context, arguments: Arguments) -> Selection:
     authority = context.config.ca_file
     if not authority.is_file():
         raise ConfigError(
-            f"There is no certificate authority {authority}, which kernels bring to the nodes.",
+            f"There is no certificate authority, which goes into every initramfs: {authority} does not exist.",
             remedy="Run `openqrm pki init`, or correct state_dir.",
         )
     return Selection(tuple(names))

@@ -442,6 +442,24 @@ def test_force_cancels_the_plan_of_a_controller_on_another_host(center: Center) 
     assert center.leftovers() == []
 
 
+@pytest.mark.parametrize("verb", [changes.cancel, changes.resume])
+def test_check_of_a_plan_refuses_what_applying_it_would(center: Center, verb: Any) -> None:
+    """Of one that another process works on, and of one that is over; else it changes nothing."""
+    center.add_nodes(1, listening=False)
+    center.add_appliances("web01")
+    prepared = changes.prepare(center.datacenter, "start", {"appliances": ["web01"]}, owner=ELSEWHERE, actor="test")
+    with pytest.raises(ConflictError, match="is applied by"):
+        verb(center.datacenter, prepared.plan, owner="", actor="test", check=True)
+    center.config = replace(center.config, deadlines=replace(center.config.deadlines, lease_s=0))
+    before = last_plan(center)
+    shown = verb(center.datacenter, prepared.plan, owner="", actor="test", check=True)
+    assert shown.lines[0] == "plan start"
+    assert last_plan(center) == before
+    start(center, "web01")
+    with pytest.raises(StateError, match="is done"):
+        verb(center.datacenter, prepared.plan, owner="", actor="test", check=True)
+
+
 def test_a_quarantined_machine_is_reinstated(center: Center) -> None:
     center.add_nodes(2, listening=False)
     center.add_appliances("web01")

@@ -202,7 +202,7 @@ ROWS: list[tuple[str, dict[str, Any], int, str]] = [
         )
     ),
     ("kernel_build", {"kernels": [{"name": "x", "source": "running"}] * 2}, 2, "A kernel is in the list twice"),
-    ("kernel_build", {"kernels": [{"name": "x", "source": "running"}]}, 2, "There is no certificate authority "),
+    ("kernel_build", {"kernels": [{"name": "x", "source": "running"}]}, 2, "There is no certificate authority"),
     *(
         (
             "image_create",
