@@ -85,7 +85,7 @@ def list_(session: Session, selector: Selector) -> None:
     print_table(
         ("NAME", "STATE", "IMAGE", "KERNEL", "MEMBERS", "RESOURCES"),
         rows,
-        "No appliances. Make one with `openqrm appliance create`.",
+        "No appliances. Make one with `openqrm appliance create`." if selector.is_empty else "No such appliances.",
     )
 
 

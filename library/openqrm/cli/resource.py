@@ -89,7 +89,8 @@ def list_(session: Session, names: tuple[str, ...], states: list[str] | None, ta
         )
         for item in found
     ]
-    print_table(COLUMNS, rows, "No machines. Boot one from the network, or add one with `openqrm resource create`.")
+    none = "No machines. Boot one from the network, or add one with `openqrm resource create`."
+    print_table(COLUMNS, rows, "No such machines." if names or states or tags else none)
 
 
 @resource.command()

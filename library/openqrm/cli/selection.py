@@ -57,7 +57,7 @@ class Selector:
 def tags_of(appliance: Appliance) -> set[str]:
     """The tags of an appliance: those of its parameter `tags`, and those that it needs of a machine."""
     own = appliance.parameters.get("tags", ())
-    words = own.split(",") if isinstance(own, str) else own if isinstance(own, (list, tuple)) else ()
+    words = own if isinstance(own, (list, tuple)) else str(own).split(",")
     return {str(word).strip() for word in words} | set(appliance.requirements.tags)
 
 

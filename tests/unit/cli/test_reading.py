@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 from openqrm.cli import output
-from openqrm.model import Plan
+from openqrm.cli.selection import tags_of
+from openqrm.model import Appliance, Plan
 from openqrm.planning.rounds import NOTES
 from openqrm.store import Store, head
 
@@ -144,3 +145,12 @@ def test_table_on_a_terminal_fits_it(
 )
 def test_sizes(mib: int, expected: str) -> None:
     assert output.size(mib) == expected
+
+
+def test_a_choice_of_nothing_is_not_an_empty_data_centre(run: Run) -> None:
+    assert run("appliance", "list", "--tag", "nothing").output == "No such appliances.\n"
+    assert run("resource", "list", "--tag", "nothing").output == "No such machines.\n"
+
+
+def test_a_tag_that_is_a_number_selects_too() -> None:
+    assert tags_of(Appliance(0, "web01", "k1", "web", parameters={"tags": 2024})) == {"2024"}
