@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -64,9 +65,9 @@ def register(store: Store, config: Config, body: Hardware, *, since: datetime = 
 
 
 def _register(writer: Writer, config: Config, body: Hardware, since: datetime) -> Registration:
-    known = _by_macs(writer, body.macs)
+    known = _by_macs(writer, _macs(body))
     approved = registration.admit(writer, config, known, body, since)
-    name = known.name if known else f"node-{body.boot_mac.replace(':', '-')}"
+    name = known.name if known else _free_name(writer, f"node-{body.boot_mac.replace(':', '-')}")
     resource = _discovered(writer, config, known or Resource(id=0, name=name), body)
     if resource != known:
         writer.save([resource])
@@ -167,6 +168,17 @@ def mark_silent(store: Store, config: Config) -> list[str]:
     return names
 
 
+def _macs(body: Hardware) -> list[str]:
+    """The machine's MACs, the one that it booted from first."""
+    return list(dict.fromkeys([body.boot_mac, *body.macs]))
+
+
+def _free_name(reader: Reader, wanted: str) -> str:
+    """The name, numbered where another machine was called so and has its NIC no more."""
+    names = itertools.chain([wanted], (f"{wanted}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not reader.resources([name]))
+
+
 def _by_macs(reader: Reader, macs: Sequence[str]) -> Resource | None:
     """The resource that has any of the MACs, None if there is none. Raises: ConflictError if there are several."""
     found = {resource.name: resource for resource in reader.resources(macs=macs)}
@@ -202,10 +214,7 @@ def _nics(writer: Writer, config: Config, resource: Resource, body: Hardware) ->
     """The NICs that were found, the boot NIC first; what was known of them (role, address) is kept."""
     known = {nic.mac: nic for nic in resource.nics}
     names = {nic.mac.lower(): nic.name for nic in body.nics}
-    nics = [
-        dataclasses.replace(known.get(mac, Nic(mac)), name=names.get(mac, ""))
-        for mac in dict.fromkeys([body.boot_mac, *body.macs])
-    ]
+    nics = [dataclasses.replace(known.get(mac, Nic(mac)), name=names.get(mac, "")) for mac in _macs(body)]
     nics[0] = dataclasses.replace(nics[0], role="management")
     others = [index for index, nic in enumerate(nics) if index and nic.role in ("", "storage")]
     chosen = next((index for index in others if nics[index].role == "storage"), others[0] if others else None)

@@ -87,6 +87,23 @@ def test_one_mac_of_a_live_machine_is_enough_to_be_refused(store: Store) -> None
         nodes.register(store, CONFIG, forged)
 
 
+def test_the_boot_mac_of_a_live_machine_is_one_of_its_macs(store: Store) -> None:
+    live(store)
+    before = tables(store)
+    with pytest.raises(HeldError):
+        nodes.register(store, CONFIG, hardware(macs=[OTHER]))
+    assert tables(store) == before
+    assert [event.data for event in events(store, "warning")] == [{"problem": "identity"}]
+
+
+def test_a_nic_that_moved_to_another_machine_does_not_keep_it_out(store: Store) -> None:
+    nodes.register(store, CONFIG, hardware(claim="secret"))
+    nodes.register(store, CONFIG, hardware(claim="secret", macs=[OTHER, hardware().macs[0]], boot_mac=OTHER))
+    nodes.register(store, CONFIG, hardware(claim="secret", macs=[OTHER], boot_mac=OTHER))
+    other = nodes.register(store, CONFIG, hardware(boot_id="boot-2", claim="other"))
+    assert (other.resource, other.known) == (f"{NAME}-2", False)
+
+
 def test_a_lost_answer_may_be_asked_for_again_but_by_nobody_else(store: Store) -> None:
     first = nodes.register(store, CONFIG, hardware(claim="secret"))
     with pytest.raises(HeldError):
