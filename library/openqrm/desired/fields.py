@@ -37,6 +37,7 @@ FIRMWARES = ("bios", "uefi")
 IMAGE_KINDS = ("golden", "clone", "private")
 NIC_ROLES = ("management", "storage")
 SECRETS = frozenset({"password", "passwd", "secret", "token", "username", "user"})
+URLS = ("address", "media")
 NO_SECRETS = "Set them as inventory variables of the power host, as power_redfish_credentials."
 MAX_CORES = 1 << 16
 MAX_MEMBERS = 10_000
@@ -123,8 +124,9 @@ def _power(what: str, value: object, current: Mapping[str, object]) -> dict[str,
             remedy=NO_SECRETS,
         )
     merged = _merged(what, value, current)
-    if "@" in str(merged.get("address", "")).partition("//")[2].partition("/")[0]:
-        raise InvalidValueError(f"{what}: address has a user, but the store keeps no credentials.", remedy=NO_SECRETS)
+    for key in URLS:
+        if "@" in str(merged.get(key, "")).partition("//")[2].partition("/")[0]:
+            raise InvalidValueError(f"{what}: {key} has a user, but the store keeps no credentials.", remedy=NO_SECRETS)
     return merged
 
 

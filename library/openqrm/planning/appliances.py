@@ -58,12 +58,12 @@ def _select_stop(context: Context, arguments: Arguments) -> Selection:
 def _select_move(context: Context, arguments: Arguments) -> Selection:
     """The active appliances, and those whose move was interrupted; those that are on the target need nothing."""
     found = _named(context, arguments)
+    target = _target(context, arguments)
     open_plans = context.tx.open_plans([("appliance", a.name) for a in found if a.state != "active"])
     moving = {name for plan in open_plans if plan.verb == "move" for name in appliances_of(plan)}
     idle = [a.name for a in found if a.state != "active" and a.name not in moving]
     if idle:
         raise StateError(f"Appliance {idle[0]} is not active.", remedy="Start it; a start chooses its resource.")
-    target = _target(context, arguments)
     bound = context.tx.assignments(resources=[target]) if target else []
     there = {row.appliance for row in bound if row.appliance not in moving}
     unchanged = {a.name: f"appliance {a.name} is on {target} already" for a in found if a.name in there}

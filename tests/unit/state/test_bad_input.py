@@ -132,6 +132,7 @@ ENTRIES: list[tuple[str, dict[str, Any], str]] = [
     ("resource", {"parameters": {"a": [float("inf")]}}, "parameter a is [inf]"),
     ("resource", {"parameters": {"a": 1 << 63}}, "parameter a is 9223372036854775808"),
     ("resource", {"power": {"address": "https://root:calvin@10.0.0.9"}}, "Resource x: power: address has a user"),
+    ("resource", {"power": {"media": "https://root:calvin@10.0.0.9/x.iso"}}, "Resource x: power: media has a user"),
     ("resource", {"colour": "red"}, "Resource x has no option colour"),
     ("resource", {"firmware": "openfirmware"}, "Resource x: firmware 'openfirmware' is not valid"),
     ("kernel", {"vmlinuz": "abc"}, "Kernel x"),
@@ -187,7 +188,8 @@ ROWS: list[tuple[str, dict[str, Any], int, str]] = [
     ("kernel_set_default", {"kernel": "debian11"}, 3, "Kernel debian11 does not exist"),
     ("start", {"appliances": ["db"], "to": "nodex"}, 3, "Resource nodex does not exist"),
     ("start", {"appliances": ["db"], "to": "../x"}, 2, "Resource name '../x' is not valid"),
-    ("move", {"appliances": ["db"], "to": "a b"}, 2, "db"),
+    ("move", {"appliances": ["db"], "to": "a b"}, 2, "Resource name 'a b' is not valid"),
+    ("move", {"appliances": ["db"]}, 6, "Appliance db is not active"),
     *(
         ("kernel_build", {"kernels": [{"name": "x", **row}]}, 2, f"Kernel x: {words}")
         for row, words in (
