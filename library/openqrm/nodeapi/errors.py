@@ -70,8 +70,8 @@ def add_error_handlers(app: FastAPI) -> None:
 def _answer(request: Request, status: int, error: str, remedy: str) -> JSONResponse:
     client = request.client.host if request.client else "?"
     level = logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.WARNING
-    # The path comes from outside: repr keeps line breaks out of the log.
+    # Both come from outside: no line break gets into the log, nor half of a character, which no encoding has.
+    error = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in error)
     log.log(level, "%s %r from %s: %s %s", request.method, request.url.path, client, status, error)
     headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    error = error.encode(errors="backslashreplace").decode()  # what was sent may hold half of a character
     return JSONResponse({"error": error, "remedy": remedy}, status, headers)

@@ -98,10 +98,13 @@ def test_a_body_is_looked_at_when_it_is_known_who_sent_it(api: Api, method: str,
     ]
 
 
-def test_half_a_character_is_shown_as_its_number(shared: Api) -> None:
+@pytest.mark.parametrize("part", [r"\ud800", r"a\n2026-11-21 ERROR bug"])
+def test_what_cannot_be_shown_is_escaped(part: str, shared: Api, caplog: pytest.LogCaptureFixture) -> None:
     headers = shared.headers("admin") | {"content-type": "application/json"}
-    answer = shared.client.request("PUT", "/api/v1/resources/x", content=b'{"\\ud800": 1}', headers=headers)
-    assert (answer.status_code, answer.json()["error"]) == (400, "Resource x has no option \\ud800.")
+    content = f'{{"{part}": 1}}'.encode()
+    answer = shared.client.request("PUT", "/api/v1/resources/x", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, f"Resource x has no option {part}.")
+    assert f"Resource x has no option {part}." in caplog.records[-1].message
 
 
 def test_every_call_is_in_the_audit_log_with_who(api: Api) -> None:
