@@ -256,8 +256,12 @@ def test_a_run_ends_with_the_command_line(run: Run, runs: Runs, name: str) -> No
     number = signal.Signals[name]
     runs.result = RunResult("canceled")
     runs.act = lambda _on_event: signal.raise_signal(number)
-    assert run("kernel", "set-default", "k1").exit_code == 130
-    assert signal.getsignal(number) is signal.SIG_DFL
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        assert run("kernel", "set-default", "k1").exit_code == 130
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.usefixtures("store")
