@@ -23,16 +23,16 @@ demo: setup-lab  ## The main job on a data centre in a box; KEEP=1 leaves the la
 	$(AS_ROOT) openqrm lab demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: setup  ## Every test that needs no lab; T=path or T="-k word" narrows
-	$(PYTEST) $(or $(T),-n 2 --dist loadgroup --ignore=tests/e2e --ignore=tests/benchmarks tests)
+	$(PYTEST) --durations=15 --durations-min=3 $(or $(T),-n 2 --dist loadgroup --ignore=tests/e2e --ignore=tests/benchmarks tests)
 
 test-pythons: setup  ## The library's unit tests on every Python 3.11 to 3.13 of the machine
 	scripts/test_pythons.sh
 
 e2e: setup  ## The lab tests
-	$(PYTEST) -m 'not extended' $(or $(T),tests/e2e)
+	$(PYTEST) -m 'not extended' --durations=12 --durations-min=5 $(or $(T),tests/e2e)
 
 e2e-all: setup  ## The lab tests, with those that take long
-	$(PYTEST) $(or $(T),tests/e2e)
+	$(PYTEST) --durations=20 --durations-min=5 $(or $(T),tests/e2e)
 
 bench: setup  ## The benchmarks of docs/benchmarks.md
 	@status=0; for file in $(or $(T),$(wildcard tests/benchmarks/bench_*.py)); do \
