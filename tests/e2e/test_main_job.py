@@ -306,6 +306,7 @@ def test_error_in_the_initramfs_is_told_and_undone(lab: LabSession, broken: str)
 # Other ways to the same end
 
 
+@pytest.mark.extended
 def test_playbooks_do_what_the_command_line_does(lab: LabSession) -> None:
     before = lab.resource("node01")
     lab.playbook("appliance_start", {"appliances": "web01", "to": before.name})

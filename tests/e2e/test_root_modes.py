@@ -118,6 +118,7 @@ def check_grants(lab: LabSession, members: dict[int, Assignment]) -> None:
         assert set(grants) == {address} and "rw" in grants[address]
 
 
+@pytest.mark.extended
 def test_members_share_an_image(lab: LabSession) -> None:
     lay_over(lab)
     before = digest(lab)
