@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -235,51 +236,40 @@ def test_cancelled_run_is_130(run: Run, runs: Runs) -> None:
     assert (result.exit_code, "Interrupted." in result.stderr) == (130, True)
 
 
-@pytest.mark.usefixtures("store")
-@pytest.mark.parametrize(("status", "code"), [("canceled", 130), ("failed", 130), ("successful", 0)])
-def test_first_interrupt_lets_the_run_end(run: Run, runs: Runs, status: str, code: int) -> None:
-    import signal
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    before = signal.getsignal(signal.SIGINT)
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What signals do by default, whatever the process was started with: in the background, SIGINT is ignored."""
+    before = [signal.signal(number, signal.SIG_DFL) for number in SIGNALS]
+    yield
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("store", "signals")
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(("status", "code"), [("canceled", 130), ("failed", 130), ("successful", 0)])
+def test_first_signal_lets_the_run_end(run: Run, runs: Runs, status: str, code: int, number: signal.Signals) -> None:
     runs.result = RunResult(status)
-    runs.act = lambda _on_event: signal.raise_signal(signal.SIGINT)
+    runs.act = lambda _on_event: signal.raise_signal(number)
     result = run("kernel", "set-default", "k1")
     assert (result.exit_code, len(runs.calls)) == (code, 1)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
-@pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_run_ends_with_the_command_line(run: Run, runs: Runs, name: str) -> None:
-    import signal
-
-    number = signal.Signals[name]
-    runs.result = RunResult("canceled")
+@pytest.mark.usefixtures("store", "signals")
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_is_ignored_stays_ignored(run: Run, runs: Runs, number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_IGN)
     runs.act = lambda _on_event: signal.raise_signal(number)
-    before = signal.signal(number, signal.SIG_DFL)
-    try:
-        assert run("kernel", "set-default", "k1").exit_code == 130
-        assert signal.getsignal(number) is signal.SIG_DFL
-    finally:
-        signal.signal(number, before)
+    assert run("kernel", "set-default", "k1").exit_code == 0
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
-@pytest.mark.usefixtures("store")
-def test_a_signal_that_is_ignored_stays_ignored(run: Run, runs: Runs) -> None:
-    import signal
-
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        runs.act = lambda _on_event: signal.raise_signal(signal.SIGHUP)
-        assert run("kernel", "set-default", "k1").exit_code == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("store", "signals")
 def test_second_interrupt_ends_it_at_once(run: Run, runs: Runs) -> None:
-    import signal
-
     def twice(_: object) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
