@@ -33,14 +33,11 @@ class _RolledBackError(Exception):
 @contextlib.contextmanager
 def _writing(center: Datacenter, actor: str, reason: str, *, check: bool) -> Iterator[Writer]:
     """The one transaction that may assign resources; in check mode nothing of it is kept."""
-    try:
-        with center.store.write(actor, reason) as tx:
-            tx.lock("assign")
-            yield tx
-            if check:
-                raise _RolledBackError
-    except _RolledBackError:
-        pass
+    with contextlib.suppress(_RolledBackError), center.store.write(actor, reason) as tx:
+        tx.lock("assign")
+        yield tx
+        if check:
+            raise _RolledBackError
 
 
 def prepare(
