@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.openqrm.datacenter.plugins.modules import image_build
+from openqrm.planning import recipes
 
 from tests.unit.plugins.module_cases import run_module
 
@@ -133,3 +135,12 @@ def test_a_build_has_a_time_limit(tmp_path: Path, log: Path, capsys: pytest.Capt
     result = run_module("image_build", capsys, {"recipes": [recipe(tmp_path)], "timeout_s": 1})
     assert "stopped after 1 s" in result["msg"]
     assert archives(tmp_path) == []
+
+
+def test_the_library_refuses_by_the_same_rules() -> None:
+    """It looks at a recipe before anything is planned; the module, which may run elsewhere, looks again."""
+    options = yaml.safe_load(image_build.DOCUMENTATION)["options"]["recipes"]["suboptions"]
+    assert set(recipes.KEYS) == set(options) - {"name", "archive"}
+    assert set(recipes.FILE_KEYS) == set(options["files"]["suboptions"])
+    assert list(recipes.VARIANTS) == options["variant"]["choices"]
+    assert recipes.FILE == image_build.FILE
