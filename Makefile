@@ -23,7 +23,7 @@ demo: setup-lab  ## The main job on a data centre in a box; KEEP=1 leaves the la
 	$(AS_ROOT) openqrm lab demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: setup  ## Every test that needs no lab; T=path or T="-k word" narrows
-	$(PYTEST) --durations=15 --durations-min=3 $(or $(T),-n 2 --dist loadgroup --ignore=tests/e2e --ignore=tests/benchmarks tests)
+	$(PYTEST) --durations=15 --durations-min=3 $(or $(T),-n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/benchmarks tests)
 
 test-pythons: setup  ## The library's unit tests on every Python 3.11 to 3.13 of the machine
 	scripts/test_pythons.sh

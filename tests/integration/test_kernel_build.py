@@ -13,9 +13,6 @@ import pytest
 
 from tests.support.center import make_center
 
-# What the first test builds is for all: one process runs them.
-pytestmark = pytest.mark.xdist_group("kernel_build")
-
 ROOT = Path(__file__).parents[2]
 LIMIT = 35 * 1024 * 1024
 PLAYBOOK = """

@@ -23,9 +23,6 @@ from tests.support.installs import (
     wheel_install,
 )
 
-# What the first test builds is for all: one process runs them.
-pytestmark = pytest.mark.xdist_group("installs")
-
 PLAYBOOK = "openqrm.datacenter.resource_info"
 
 

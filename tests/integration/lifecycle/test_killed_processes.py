@@ -11,8 +11,6 @@ import pytest
 from tests.support.center import FakeCenter, make_center
 from tests.support.killing import begun, kill_when, openqrm, run
 
-pytestmark = pytest.mark.xdist_group("killed processes")
-
 
 @pytest.fixture
 def center(tmp_path: Path) -> Iterator[FakeCenter]:
