@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ACTOR = "node"
 # A plan is at work on these: the machine may be busy for long, booting or mounting.
 STARTING = ("reserved", "starting")
+# What it is assigned to ends as soon as the plan is through.
+STOPPING = "stopping"
 
 
 class UnauthorizedError(OpenqrmError):
@@ -107,9 +109,13 @@ def _refuse_impostor(config: Config, known: Resource, identity: Identity, body: 
 
 
 def issue(writer: Writer, resource: str, body: Hardware, *, approved: bool) -> str:
-    """A new token for the resource, bound to what it is assigned to now. All tokens before are worth nothing."""
+    """A new token for the resource, bound to what it is assigned to now. All tokens before are worth nothing.
+
+    The token of an idle machine is bound to nothing yet: it runs no service, and what it is still assigned to while its
+    stop is not over it never will.
+    """
     token = secrets.token_urlsafe(32)
-    assignment = current_assignment(writer, resource)
+    assignment = current_assignment(writer, resource) if body.mode != "idle" else None
     identity = Identity(
         resource=resource,
         token_sha256=token_sha256(token),
@@ -136,6 +142,8 @@ def exchange(store: Store, token: str) -> tuple[str, bool]:
             raise UnauthorizedError  # the token before is good for reports, not for a token of its own
         assignment = current_assignment(writer, resource.name)
         bound = assignment.id if assignment else 0
+        if identity.assignment == 0 and resource.state == STOPPING:
+            bound = 0
         if identity.assignment not in (0, bound):
             raise ForbiddenError(
                 "The token is bound to an assignment that has ended.", remedy="Boot again, which registers again."

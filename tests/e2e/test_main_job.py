@@ -239,6 +239,12 @@ def test_stop_revokes_the_grant_and_keeps_the_volume(lab: LabSession) -> None:
     assert lab.on_storage("cat", f"{ROOT}/etc/hostname").strip() == "web01"
 
 
+def test_token_of_the_idle_machine_is_bound_to_nothing(lab: LabSession, stopped: Service) -> None:
+    with lab.center.store.read() as tx:
+        identity = tx.identity(stopped.node)
+    assert identity is not None and identity.assignment == 0
+
+
 def test_second_stop_changes_nothing(lab: LabSession, stopped: Service) -> None:
     assert "Nothing to do: appliance web01 is stopped already." in lab.openqrm("appliance", "stop", "web01").out
     assert lab.resource(stopped.node).state == "idle"

@@ -311,6 +311,24 @@ def test_a_token_outlives_its_assignment_for_reports_only(store: Store) -> None:
     assert "Zombie" in events(store, "error")[0].message
 
 
+def test_a_machine_that_is_idle_before_its_stop_is_over_gets_what_comes_next(store: Store) -> None:
+    live(store)
+    assign(store)
+    set_states(store, "reserved", "starting", "active", "stopping")
+    with store.write("test", "reset") as writer:
+        writer.expect_boot([NAME])
+    idle = token_sha256(nodes.register(store, CONFIG, hardware(boot_id="boot-2")).token)
+    idle = token_sha256(exchange(store, idle)[0])
+    with store.write("test", "release") as writer:
+        writer.release("web", [0])
+    set_states(store, "idle")
+    epoch = assign(store)
+    bound = token_sha256(exchange(store, idle)[0])
+    with store.read() as reader:
+        found = bound_assignment(reader, bound)[1]
+        assert found is not None and found.epoch == epoch
+
+
 def test_exchanges_are_not_in_the_audit_log_but_bindings_are(store: Store, tmp_path: Path) -> None:
     token = live(store)
     token = token_sha256(exchange(store, token)[0])

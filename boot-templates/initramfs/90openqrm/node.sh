@@ -90,12 +90,7 @@ oq_announce() {
     [ -s "$OQ/token" ] || sleep 1
     [ -z "${OQ_REGISTERING:-}" ] || kill "$OQ_REGISTERING" 2> /dev/null
     if [ -s "$OQ/token" ]; then
-        (
-            OQ_ANSWER=$OQ/answer.order
-            [ -z "${OQO_ID:-}" ] || oq_answer_order 'done' || oq_say "no answer to order $OQO_ID: $(oq_call_problem)"
-        ) &
-        oq_heartbeat deployed init 3 || oq_say "no heartbeat: $(oq_call_problem)"
-        wait $!
+        oq_report_init || oq_say "no heartbeat: $(tr '\n' ' ' < "$OQ/curl.error")"
     fi
     oq_say "starting init of $OQM_APPLIANCE, member $OQM_MEMBER, epoch $OQM_EPOCH"
 }

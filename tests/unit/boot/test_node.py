@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from openqrm.pki import ensure_server_cert
 
 from tests.unit.boot import shell
 
@@ -378,3 +384,64 @@ def test_agent_says_when_it_cannot_be_started(tmp_path: Path) -> None:
     done = install_agent(tmp_path / "image", tmp_path / "units")
     assert done.returncode == 1
     assert "neither systemd nor /etc/init.d" in done.stdout
+
+
+@dataclass
+class Manager:
+    """A server of the node API that keeps what it was told, and how many connections there were."""
+
+    calls: list[tuple[str, str, object]] = field(default_factory=list)
+    connections: int = 0
+    url: str = ""
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    """A manager with TLS on the loopback interface, which takes everything."""
+    told = Manager()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            told.connections += 1
+            super().setup()
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            told.calls.append((self.path, self.headers["Authorization"], body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            """Print nothing."""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*ensure_server_cert(tmp_path / "pki", "manager", ["127.0.0.1"]))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        told.url = f"https://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield told
+        server.shutdown()
+
+
+@pytest.mark.parametrize("order", ["", "7"])
+def test_the_start_of_init_is_reported_over_one_connection(tmp_path: Path, manager: Manager, order: str) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    for name, text in {"token": "t", "kernel": shell.DIGEST, "manifest.sha256": shell.DIGEST}.items():
+        (state / name).write_text(f"{text}\n")
+    script = f"""
+OQ_API={manager.url}; OQ_CA={tmp_path}/pki/ca.pem; OQO_ID='{order}'; OQM_EPOCH=3
+chroot() {{ shift 2; curl "$@"; }}
+oq_report_init || cat "$OQ/curl.error"
+"""
+    done = shell.run_shell(script, state)
+    assert (done.returncode, done.stdout) == (0, "")
+    heartbeat, *orders = manager.calls
+    assert heartbeat[:2] == ("/node/v1/heartbeat", "Bearer t")
+    assert isinstance(heartbeat[2], dict) and (heartbeat[2]["stage"], heartbeat[2]["epoch"]) == ("init", 3)
+    wanted = [("/node/v1/order/7", "Bearer t", {"result": "done", "message": ""})] if order else []
+    assert orders == wanted
+    assert manager.connections == 1

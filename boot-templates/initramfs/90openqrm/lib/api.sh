@@ -78,8 +78,30 @@ oq_lease() {
     sed -n "s/^$1=//p" "$OQ/lease" 2> /dev/null
 }
 
-# Send a heartbeat: oq_heartbeat MODE STAGE [SECONDS].
+# Send a heartbeat: oq_heartbeat MODE STAGE.
 oq_heartbeat() {
+    oq_heartbeat_body "$1" "$2"
+    oq_call POST heartbeat "$OQ/heartbeat.json" || return 1
+    oq_exchange_old_token
+    oq_flush_events
+}
+
+# Report that init starts now and, where an order led to it, that the order is done. Both over one connection, because that is
+# what takes long.
+oq_report_init() {
+    oq_heartbeat_body deployed init
+    {
+        oq_call_config POST heartbeat "$OQ/heartbeat.json" 3
+        if [ -n "${OQO_ID:-}" ]; then
+            oq_order_body 'done'
+            printf 'next\nproto = "=https"\ncacert = "%s"\nconnect-timeout = 3\nfail\n' "$OQ_CA"
+            oq_call_config POST "order/$OQO_ID" "$OQ/order.json" 5
+        fi
+    } | oq_curl --fail --config - > /dev/null 2> "$OQ/curl.error"
+}
+
+# Write the heartbeat of mode $1 and stage $2 to $OQ/heartbeat.json.
+oq_heartbeat_body() {
     read -r _load1 _load5 _load15 _ < /proc/loadavg
     _free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
     printf '{"boot_id":"%s","mode":"%s","stage":"%s","epoch":%s,"manifest":"%s","kernel":"%s",' \
@@ -87,9 +109,6 @@ oq_heartbeat() {
         "$(cat "$OQ/kernel")" > "$OQ/heartbeat.json"
     printf '"uptime_s":%s,"load":[%s,%s,%s],"memory_free_mib":%s}\n' \
         "$(cut -d . -f 1 /proc/uptime)" "$_load1" "$_load5" "$_load15" "$_free" >> "$OQ/heartbeat.json"
-    oq_call POST heartbeat "$OQ/heartbeat.json" "${3:-15}" || return 1
-    oq_exchange_old_token
-    oq_flush_events
 }
 
 # Report an event: oq_event SEVERITY STEP MESSAGE. Kept (the last 20) and sent later where the server does not answer now.
@@ -131,10 +150,15 @@ oq_next_order() {
 
 # Answer the current order: oq_answer_order accepted|done|failed [MESSAGE].
 oq_answer_order() {
+    oq_order_body "$@"
+    oq_call POST "order/$OQO_ID" "$OQ/order.json" 5
+}
+
+# Write the answer to an order to $OQ/order.json.
+oq_order_body() {
     if [ -n "${2:-}" ]; then
         oq_jq -cn --arg result "$1" --arg message "$2" '{result: $result, message: $message}'
     else
         printf '{"result":"%s","message":""}\n' "$1"
     fi > "$OQ/order.json"
-    oq_call POST "order/$OQO_ID" "$OQ/order.json" 5
 }
