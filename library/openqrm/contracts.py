@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ class Listing:
     keys: tuple[str, ...]
 
 
+VOLUMES = "storage_volumes"
 _LOCATIONS = Listing("storage_locations", ("location",))
-_GRANTS = Listing("deployment_grants", ("volume", "path", "client", "read_only", "epoch"))
+_GRANTS = Listing("deployment_grants", ("volume", "path", "target", "number", "client", "read_only", "epoch"))
 _ENDPOINTS = Listing("power_endpoints", ("name", "address", "system"))
 _VMS = Listing("hypervisor_vms", ("name", "cores", "memory_mib", "macs"))
 _ENTRIES = Listing("service_entries", ("name",))
@@ -30,7 +31,7 @@ OBJECTS = Listing("plugin_objects", ("kind", "name", "member", "address", "resou
 
 
 def _volumes(*keys: str) -> Listing:
-    return Listing("storage_volumes", ("name", "location", *keys))
+    return Listing(VOLUMES, ("name", "location", *keys))
 
 
 LISTS: Mapping[str, Mapping[str, Listing]] = {
@@ -58,7 +59,10 @@ _VARIABLES = {listing.variable for verbs in LISTS.values() for listing in verbs.
 
 def list_of(info: TypeInfo, verb: str) -> Listing | None:
     """The list that this verb of the type takes, None where it takes none."""
-    return OBJECTS if verb in info.hooks else LISTS[info.family].get(verb)
+    listing = OBJECTS if verb in info.hooks else LISTS[info.family].get(verb)
+    if listing and listing.variable == VOLUMES and len(info.presents) > 1:
+        return replace(listing, keys=(*listing.keys, "presents"))
+    return listing
 
 
 def problems(info: TypeInfo) -> list[str]:

@@ -18,7 +18,7 @@ HOOKS = ("appliance_start", "appliance_stop")
 """The hooks of a new plug-in."""
 
 _TEMPLATES = Path(__file__).with_name("skeleton")
-_TYPES = {"size_mib": "int", "memory_mib": "int", "cores": "int", "member": "int", "epoch": "int"} | {
+_TYPES = {"size_mib": "int", "memory_mib": "int", "cores": "int", "member": "int", "epoch": "int", "number": "int"} | {
     "client": "dict",
     "macs": "list",
     "read_only": "bool",

@@ -31,8 +31,8 @@ HOOKS = (
     "kernel_add", "assign", "monitor", "ha", "billing",
 )  # fmt: skip
 MANIFEST_PLACEHOLDERS = frozenset({
-    "storage_address", "volume_path", "volume", "location", "client_address", "client_iqn", "client_nqn", "client_mac",
-    "appliance", "member",
+    "storage_address", "volume_path", "volume", "location", "target", "aoe_shelf", "aoe_slot", "client_address",
+    "client_iqn", "client_nqn", "client_mac", "appliance", "member",
 })  # fmt: skip
 
 _KEYS = {
@@ -61,7 +61,9 @@ _PLACEHOLDERS = {
     "manifest": MANIFEST_PLACEHOLDERS,
     "host": frozenset({"controller", "boot_host", "dhcp_host"}),
 }
-_SHAPES: Mapping[str, type] = {
+_SHAPES: Mapping[str, type | tuple[type, ...]] = {
+    "presents": (str, list),
+    "volume_path": (str, dict),
     "read_back": bool,
     "boot_device": bool,
     "capabilities": list,
@@ -92,9 +94,10 @@ class TypeInfo:
     role: str  # with its collection, as openqrm.datacenter.storage_directory
     path: Path  # the role's directory
     description: str
-    presents: str = ""
+    presents: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
-    volume_path: str = ""  # with the placeholders {location} and {volume}
+    # Of each that it presents, with the placeholders {location} and {volume}.
+    volume_path: Mapping[str, str] = field(default_factory=dict)
     needs: str = ""
     boot_mode: str = ""
     hook: Path | None = None  # the file that nodes run in the initramfs
@@ -110,6 +113,10 @@ class TypeInfo:
     def verbs(self) -> tuple[str, ...]:
         """The task files that the role has: its family's verbs, its capabilities, its hooks."""
         return (*VERBS[self.family], *(f"volume_{capability}" for capability in self.capabilities), *self.hooks)
+
+    def presents_for(self, needs: str) -> str:
+        """What a volume of this storage type is for a deployment that `needs` it, empty where it cannot be that."""
+        return needs if needs in self.presents else self.presents[0] if needs == "nothing" else ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,8 @@ def read_type(path: Path, collection: str = COLLECTION) -> TypeInfo:
     role = path.parent.parent
     data = _checked(path, _parsed(path))
     hook = data.pop("hook", "")
+    if data["family"] == "storage":
+        _spread(path, data)
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     return TypeInfo(
         name=values.pop("type"),
@@ -166,6 +175,16 @@ def read_type(path: Path, collection: str = COLLECTION) -> TypeInfo:
         hook=role / "files" / hook if hook else None,
         **values,
     )
+
+
+def _spread(path: Path, data: dict[str, Any]) -> None:
+    """Has `presents` be a list, and `volume_path` say where a volume of each kind is."""
+    if isinstance(data["presents"], str):
+        data["presents"] = [data["presents"]]
+    if isinstance(data["volume_path"], str):
+        data["volume_path"] = dict.fromkeys(data["presents"], data["volume_path"])
+    if not data["presents"] or {*data["presents"]} != data["volume_path"].keys():
+        raise _wrong(path, "volume_path", f"is not one for each of presents, {', '.join(data['presents']) or 'none'}")
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -198,9 +217,10 @@ def _checked(path: Path, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_value(path: Path, key: str, value: Any) -> None:
-    shape: type = _SHAPES.get(key, str)
+    shape = _SHAPES.get(key, str)
     if not isinstance(value, shape):
-        raise _wrong(path, key, f"is {value!r}, not a {shape.__name__}")
+        shapes = shape if isinstance(shape, tuple) else (shape,)
+        raise _wrong(path, key, f"is {value!r}, not a {' or '.join(each.__name__ for each in shapes)}")
     words: list[Any] = (
         [*value.values()] if isinstance(value, dict) else [*value] if isinstance(value, list) else [value]
     )

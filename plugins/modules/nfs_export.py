@@ -29,6 +29,12 @@ options:
       volume:
         description: Name of the volume, for the result.
         type: str
+      target:
+        description: What a storage network calls the volume; not used.
+        type: str
+      number:
+        description: Number of the volume; not used.
+        type: int
       client:
         description: The client.
         type: dict
@@ -143,6 +149,8 @@ CLIENT = {
 GRANT = {
     "path": {"type": "path", "required": True},
     "volume": {"type": "str"},
+    "target": {"type": "str"},
+    "number": {"type": "int"},
     "client": {"type": "dict", "required": True, "options": CLIENT},
     "read_only": {"type": "bool", "default": False},
     "epoch": {"type": "int"},

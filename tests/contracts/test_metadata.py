@@ -140,6 +140,15 @@ WRONG_METADATA = {
     "not text": ({"description": 5}, "key description is 5, not a str"),
     "placeholder": ({"volume_path": "{location}/{x}"}, "unknown placeholder {x}"),
     "brace": ({"volume_path": "{location"}, "key volume_path is '{location'"),
+    "path of none": (
+        {"volume_path": {"filesystem": "{volume}"}},
+        "key volume_path is not one for each of presents, block",
+    ),
+    "no path of one": (
+        {"presents": ["block", "filesystem"], "volume_path": {"block": "{volume}"}},
+        "key volume_path is not",
+    ),
+    "presents nothing": ({"presents": []}, "presents, none"),
     "other name": ({"type": "other"}, "the role must be named storage_other"),
 }
 

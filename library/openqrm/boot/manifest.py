@@ -12,6 +12,8 @@ from openqrm.roots import PRIVATE, is_shared, root_settings
 from openqrm.types import TypeInfo
 
 HEARTBEAT_S = 10
+# Slots of a shelf of ATA over Ethernet; 255 stands for all of them. Source: AoE specification, r11.
+AOE_SLOTS = 255
 
 
 def sha256(content: str | bytes) -> str:
@@ -27,13 +29,24 @@ def encode(manifest: Mapping[str, object]) -> str:
 @dataclass(frozen=True)
 class Root:
     """A volume that a member mounts, and where it is: its image, whose `volume` it is, and the deployment type with
-    its hook's digest."""
+    its hook's digest. `presents`: what the volume is, `filesystem` or `block`; `number`: its id in the store, 0 where
+    it is not recorded yet."""
 
     image: Image
     storage: Storage
     volume_path: str
     deployment: TypeInfo
     hook: str
+    presents: str
+    number: int = 0
+
+    @property
+    def target(self) -> str:
+        """What a storage network calls the volume, unique in the data centre.
+
+        Names of iSCSI have no underscore (RFC 3722), names of objects no colon.
+        """
+        return f"{self.storage.name}.{self.image.volume}".replace("_", ":")
 
     def parameters(self, words: Mapping[str, str]) -> dict[str, str]:
         """What the deployment's hook is told, with the placeholders filled in."""
@@ -129,7 +142,7 @@ def client(resource: Resource) -> dict[str, str]:
         "name": resource.name,
         "address": nic.address.split("/")[0] if nic else resource.address,
         "mac": nic.mac if nic else resource.boot_mac,
-        "iqn": f"iqn.2010-09.com.openqrm:{resource.name}",
+        "iqn": f"iqn.2010-09.com.openqrm:{resource.name.replace('_', ':')}",
         "nqn": f"nqn.2010-09.com.openqrm:{resource.name}",
     }
 
@@ -142,6 +155,9 @@ def placeholders(resource: Resource, root: Root, appliance: str, member: int) ->
         "volume_path": root.volume_path,
         "volume": root.image.volume,
         "location": root.storage.location,
+        "target": root.target,
+        "aoe_shelf": str(1 + root.number // AOE_SLOTS),
+        "aoe_slot": str(root.number % AOE_SLOTS),
         "client_address": known["address"],
         "client_iqn": known["iqn"],
         "client_nqn": known["nqn"],

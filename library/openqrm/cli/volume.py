@@ -40,13 +40,15 @@ def list_(session: Session, storage: str | None) -> None:
 
 @volume.command()
 @click.argument("name", metavar="STORAGE/VOLUME", type=Name("volume", existing=False))
-@click.option("--size-mib", type=int, help="Size; without it, what the back end gives.")
+@click.option("--size-mib", type=int, help="Size; file systems that share the space of their server need none.")
+@click.option("--presents", type=click.Choice(["filesystem", "block"]), help="What it is, where the storage has both.")
 @changes_something
 @with_session
-def create(session: Session, name: str, size_mib: int | None) -> None:
+def create(session: Session, name: str, size_mib: int | None, presents: str | None) -> None:
     """Create an empty volume."""
     storage, volume_name = _parts(name)
-    arguments = {"volumes": [given({"name": volume_name, "storage": storage, "size_mib": size_mib})]}
+    row = {"name": volume_name, "storage": storage, "size_mib": size_mib, "presents": presents}
+    arguments = {"volumes": [given(row)]}
     session.carry_out("volume_create", arguments, f"created volume {name}")
 
 

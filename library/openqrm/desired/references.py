@@ -172,10 +172,10 @@ def _image(world: World, what: str, change: Change) -> None:
     storage = _known(what, "storage", after.storage, world.storages)
     backend = world.type_of(what, "storage", storage.type)
     deployment = world.type_of(what, "deployment", after.deployment)
-    if deployment.needs not in ("nothing", backend.presents):
+    if not backend.presents_for(deployment.needs):
         raise InvalidValueError(
             f"{what}: deployment {after.deployment} needs a {deployment.needs} volume, "
-            f"storage {storage.name} ({storage.type}) presents {backend.presents}.",
+            f"storage {storage.name} ({storage.type}) presents {' and '.join(backend.presents)}.",
             remedy="Choose a deployment that fits the storage, or another storage.",
         )
     _check_volume(world, what, after)
@@ -245,7 +245,8 @@ def _check_shared_root(world: World, what: str, appliance: Appliance, image: Ima
             remedy="Use root mode read-write, or an image that is deployed as nfs is.",
         )
     storage = world.storages[image.storage]
-    if mode == PRIVATE and world.type_of(what, "storage", storage.type).presents != "filesystem":
+    backend = world.type_of(what, "storage", storage.type)
+    if mode == PRIVATE and backend.presents_for(deployment.needs) != "filesystem":
         raise InvalidValueError(
             f"{what} has root mode private, but storage {storage.name} ({storage.type}) has no file systems for it.",
             remedy="Use root mode overlay, or an image on a storage that presents file systems.",

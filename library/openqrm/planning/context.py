@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from openqrm.boot.arguments import arguments
 from openqrm.boot.manifest import Root
 from openqrm.config import Config
 from openqrm.errors import ConfigError, OpenqrmError
-from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
+from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage, Volume
 from openqrm.planning.operations import Step, role_of
 from openqrm.roots import PRIVATE, is_shared, private_volume
 from openqrm.services import BootService, is_in_scope, running_services
@@ -45,6 +45,11 @@ class Context:
     tx: Writer
     config: Config
     types: TypeRegistry
+    numbers: dict[tuple[str, str], int] = field(default_factory=dict)  # (storage, volume) -> id, of those it was told
+
+    def remember(self, volumes: Iterable[Volume]) -> None:
+        """Takes note of the volumes' numbers, which storage networks name them by."""
+        self.numbers.update({(volume.storage, volume.name): volume.id for volume in volumes})
 
     @cached_property
     def kernels(self) -> dict[str, Kernel]:
@@ -75,6 +80,13 @@ class Context:
         appliances = {a.name: a for a in self.tx.appliances(sorted({row.appliance for row in assignments}))}
         resources = {r.name: r for r in self.tx.resources(sorted({row.resource for row in assignments}))}
         images = {i.name: i for i in self.tx.images(sorted({row.image for row in assignments}))}
+        places = {(image.storage, image.volume) for image in images.values()}
+        places |= {
+            (images[row.image].storage, private_volume(row.appliance, row.member))
+            for row in assignments
+            if appliances[row.appliance].root_mode == PRIVATE
+        }
+        self.remember(self.tx.named("volume", ["/".join(place) for place in places]))
         return [
             Member(
                 appliances[row.appliance],
@@ -91,15 +103,17 @@ class Context:
         storage = self.storages[image.storage]
         backend = self.types.get("storage", storage.type)
         deployment = self.types.get("deployment", image.deployment)
-        if deployment.needs not in ("nothing", backend.presents):
+        presents = backend.presents_for(deployment.needs)
+        if not presents:
             raise OpenqrmError(
                 f"Image {image.name}: deployment {deployment.name} needs a {deployment.needs} volume, "
-                f"storage {storage.name} ({storage.type}) presents {backend.presents}.",
+                f"storage {storage.name} ({storage.type}) presents {' and '.join(backend.presents)}.",
                 remedy="Choose a deployment that fits the storage, or another storage.",
             )
-        path = backend.volume_path.format(location=storage.location, volume=image.volume)
+        path = backend.volume_path[presents].format(location=storage.location, volume=image.volume)
         hook = tree.blob(deployment.hook)[0] if deployment.hook else ""
-        return Root(image, storage, path, deployment, hook)
+        number = self.numbers.get((image.storage, image.volume), 0)
+        return Root(image, storage, path, deployment, hook, presents, number)
 
     def manifest(self, member: Member) -> str:
         """The text of the member's manifest."""
@@ -134,6 +148,12 @@ class Context:
                 found[service.unit] = tree.blob(service.program)
         return found
 
+    def volume_item(self, storage: Storage, volume: str, presents: str) -> dict[str, object]:
+        """What a verb of the storage's type is told of a volume; what it is only where the type presents several."""
+        item: dict[str, object] = {"name": volume, "location": storage.location}
+        several = len(self.types.get("storage", storage.type).presents) > 1
+        return item | {"presents": presents} if several else item
+
     def private_root(self, member: Member) -> Root | None:
         """Where the member's private directories are, None where it has none."""
         if member.appliance.root_mode != PRIVATE:
@@ -151,6 +171,8 @@ class Context:
         item: dict[str, object] = {
             "volume": root.image.volume,
             "path": root.volume_path,
+            "target": root.target,
+            "number": root.number,
             "client": manifest.client(member.resource),
             "read_only": read_only,
             "epoch": member.assignment.epoch,

@@ -19,7 +19,7 @@ from openqrm.planning.verbs import Arguments, Drawing, Selection, Trouble, Verb,
 
 BUILD, PREPARE, CREATE, REMOVE = 10, 15, 20, 30
 IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
-VOLUME_KEYS = ("name", "storage", "size_mib", "source", "parameters")
+VOLUME_KEYS = ("name", "storage", "size_mib", "presents", "source", "parameters")
 
 
 def _rows(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[str, object]]:
@@ -87,16 +87,20 @@ def _draw_new_images(context: Context, names: Sequence[str], arguments: Argument
     for row in _rows(arguments, "images", IMAGE_KEYS):
         if row["name"] not in names:
             continue
-        image, volume = _image(context, row)
+        image, volume, presents = _image(context, row)
         storage = context.storages[image.storage]
         archive, build = _archive(context, row)
-        steps += [*build, *_prepare_steps(context, image, storage), *_create_steps(context, storage, volume, archive)]
+        steps += [*build, *_prepare_steps(context, image, storage)]
+        steps += _create_steps(context, storage, volume, presents, archive)
         objects.append({"kind": "image", "name": image.name, "image": _fields(image), "volume": _fields(volume)})
     return Drawing(steps, tuple(objects))
 
 
-def _image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume]:
-    """The image and its volume that this row asks for. Raises: InvalidValueError, NotFoundError, ConflictError."""
+def _image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume, str]:
+    """The image that this row asks for, its volume, and what that presents.
+
+    Raises: InvalidValueError, NotFoundError, ConflictError.
+    """
     name = str(row["name"])
     storage = _storage(context, f"Image {name}", row)
     volume = Volume(0, check_name("Volume", row.get("volume", name)), storage.name, _size(name, row))
@@ -104,8 +108,7 @@ def _image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume]:
     parameters = check_parameters(f"Image {name}", row.get("parameters") or {})
     deployment = check_type("Deployment", row.get("deployment"))
     image = Image(0, name, storage.name, volume.name, deployment, shared=bool(row.get("shared")), parameters=parameters)
-    context.root(image)
-    return image, volume
+    return image, volume, context.root(image).presents
 
 
 def _size(name: str, row: Mapping[str, object]) -> int:
@@ -130,9 +133,15 @@ def _prepare_steps(context: Context, image: Image, storage: Storage) -> list[Ste
     return [Step(PREPARE, storage.host, role, "prepare", {"storage": storage.name})]
 
 
-def _create_steps(context: Context, storage: Storage, volume: Volume, archive: str) -> list[Step]:
+def _create_steps(context: Context, storage: Storage, volume: Volume, presents: str, archive: str = "") -> list[Step]:
+    """Creation of a volume of this kind. Raises: InvalidValueError where it has to have a size and has none."""
     role = context.types.get("storage", storage.type).role
-    item: dict[str, object] = {"name": volume.name, "location": storage.location, "size_mib": volume.size_mib}
+    if presents == "block" and not volume.size_mib:
+        raise InvalidValueError(
+            f"Volume {storage.name}/{volume.name} has no size, which a block device has.",
+            remedy="Give size_mib, as 4096: what the system in it needs, and room to grow.",
+        )
+    item = context.volume_item(storage, volume.name, presents) | {"size_mib": volume.size_mib}
     if archive:
         item["archive"] = archive
     return [Step(CREATE, storage.host, role, "volume_create", item, "volume_remove")]
@@ -239,9 +248,24 @@ def _draw_new_volumes(context: Context, names: Sequence[str], arguments: Argumen
             source = check_name(f"Volume {full}: source", row["source"]) if row.get("source") else ""
             parameters = check_parameters(f"Volume {full}", row.get("parameters") or {})
             volume = Volume(0, str(row["name"]), storage.name, _size(full, row), source, parameters)
-            steps += _clone_steps(context, storage, volume) if source else _create_steps(context, storage, volume, "")
+            presents = _presents(context, storage, row)
+            steps += (
+                _clone_steps(context, storage, volume) if source else _create_steps(context, storage, volume, presents)
+            )
             objects.append({"kind": "volume", "name": full, "volume": _fields(volume)})
     return Drawing(steps, tuple(objects))
+
+
+def _presents(context: Context, storage: Storage, row: Mapping[str, object]) -> str:
+    """What the new volume is to be: what is asked for, else the first that the storage's type presents."""
+    known = context.types.get("storage", storage.type).presents
+    wanted = str(row.get("presents") or known[0])
+    if wanted not in known:
+        raise InvalidValueError(
+            f"Volume {storage.name}/{row['name']}: presents {wanted!r} is not what storage type {storage.type} has.",
+            remedy=f"Known: {', '.join(known)}.",
+        )
+    return wanted
 
 
 def _clone_steps(context: Context, storage: Storage, volume: Volume) -> list[Step]:

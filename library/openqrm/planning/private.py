@@ -32,6 +32,7 @@ def register(context: Context, members: Sequence[Member]) -> None:
                 remedy="Remove that volume, or give the appliance another name.",
             )
     context.tx.save([volume for _, volume in found if not volume.id])
+    context.remember(volume for _, volume in _volumes(context, members))
 
 
 def _volumes(context: Context, members: Sequence[Member]) -> list[tuple[Member, Volume]]:
@@ -72,7 +73,7 @@ def remove_steps(stage: int, context: Context, members: Sequence[Member]) -> lis
 
 def _step(stage: int, context: Context, volume: Volume, verb: str, undo: str = "") -> Step:
     storage = context.storages[volume.storage]
-    item: dict[str, object] = {"name": volume.name, "location": storage.location}
+    item = context.volume_item(storage, volume.name, "filesystem")
     if verb == "volume_create":
         item["size_mib"] = volume.size_mib
     return Step(stage, storage.host, context.types.get("storage", storage.type).role, verb, item, undo)

@@ -21,8 +21,8 @@ def _type(family: str, name: str, **fields: Any) -> TypeInfo:
 def types() -> Callable[[], TypeRegistry]:
     """A storage type that clones and one that cannot, a deployment for each, and a power driver."""
     known = [
-        _type("storage", "directory", presents="filesystem", capabilities=("clone",)),
-        _type("storage", "disk", presents="block"),
+        _type("storage", "directory", presents=("filesystem",), capabilities=("clone",)),
+        _type("storage", "disk", presents=("block",)),
         _type("deployment", "nfs", needs="filesystem", boot_mode="network_root"),
         _type("deployment", "iscsi", needs="block", boot_mode="network_root"),
         _type("deployment", "disk", needs="block", boot_mode="local"),
