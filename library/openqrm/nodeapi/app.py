@@ -169,10 +169,13 @@ def _add_registration(app: FastAPI, service: Service) -> None:
     @app.post(
         "/node/v1/token", responses={403: {"model": ErrorAnswer, "description": "Bound to an assignment that ended"}}
     )
-    async def token(token: Token) -> Exchanged:
+    async def token(token: Token, secrets: bool = False) -> Exchanged:
         """Exchanges the token for a new one, which is bound to what the machine is assigned to now."""
         fresh, approved = await service.call(exchange, service.store, token)
-        return Exchanged(token=fresh, approved=approved)
+        if not (secrets and approved):
+            return Exchanged(token=fresh, approved=approved)
+        found = await service.call(secrets_of, service.store, service.config, token_sha256(fresh))
+        return Exchanged(token=fresh, approved=approved, secrets=Secrets.model_validate(found))
 
     @app.get("/node/v1/secrets", responses={403: {"model": ErrorAnswer, "description": "Token not bound to that"}})
     async def secrets(token: Token) -> Secrets:

@@ -122,17 +122,18 @@ class Registered(Body):
     approved: bool
 
 
-class Exchanged(Body):
-    """A new token; the one before is good until the new one was used, and a minute longer."""
-
-    token: str
-    approved: bool
-
-
 class Secrets(Body):
     """What only this machine may know: the private SSH host key of what is assigned to it, or empty."""
 
     ssh_host_key: str
+
+
+class Exchanged(Body):
+    """A new token; the one before is good until the new one was used, and a minute longer. `secrets`: if asked for."""
+
+    token: str
+    approved: bool
+    secrets: Secrets | None = None
 
 
 class OrderAnswer(Body):

@@ -275,7 +275,9 @@ oq_secrets
 def test_host_key_comes_over_the_api_into_the_root(tmp_path: Path, with_ssh: Path, in_place: bool) -> None:
     (tmp_path / "token").write_text("old\n")
     key = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
-    (tmp_path / "reply").write_text(json.dumps({"ssh_host_key": key, "token": "new", "approved": True}))
+    secrets = {"ssh_host_key": key}
+    reply = {"token": "new", "approved": True, "secrets": secrets} if in_place else secrets
+    (tmp_path / "reply").write_text(json.dumps(reply))
     script = SERVER + 'answer() { cat "$STATE/request" >> "$STATE/requests"; cp "$STATE/reply" "$1"; printf 200; }\n'
     done = shell.run_shell(script + ("OQO_ID=7\n" if in_place else "") + SECRETS, tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
@@ -283,9 +285,10 @@ def test_host_key_comes_over_the_api_into_the_root(tmp_path: Path, with_ssh: Pat
     assert (with_ssh / "ssh_host_ed25519_key").read_text() == key
     assert (with_ssh / "ssh_host_ed25519_key").stat().st_mode & 0o777 == 0o600
     assert not [path for path in tmp_path.iterdir() if path.name in ("answer", "answer.secrets", "secrets.json")]
-    asked = re.findall(r"node/v1/(\w+)|Bearer (\w+)", (tmp_path / "requests").read_text())
+    asked = re.findall(r"node/v1/([\w?=]+)|Bearer (\w+)", (tmp_path / "requests").read_text())
     words = [path or token for path, token in asked]
-    assert words == (["token", "old", "secrets", "new"] if in_place else ["secrets", "old"])
+    assert words == (["token?secrets=true", "old"] if in_place else ["secrets", "old"])
+    assert (tmp_path / "token").read_text() == ("new\n" if in_place else "old\n")
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,15 @@ def test_exchanged_token_is_a_new_one(api: Running) -> None:
         assert api.client.get("/node/v1/order?wait_s=0", headers=bearer(token)).status_code == 204
 
 
+def test_secrets_come_with_an_exchange_where_they_are_asked_for(api: Running) -> None:
+    token = api.register()
+    assert api.client.post("/node/v1/token", headers=bearer(token)).json()["secrets"] is None
+    token = api.register()
+    answer = api.client.post("/node/v1/token?secrets=true", headers=bearer(token))
+    assert answer.json()["secrets"] == {"ssh_host_key": ""}
+    assert api.client.get("/node/v1/secrets", headers=bearer(answer.json()["token"])).json() == {"ssh_host_key": ""}
+
+
 def test_token_of_an_earlier_registration_is_refused(api: Running) -> None:
     old = api.register()
     api.register()

@@ -2,8 +2,8 @@
 # What the node must know of its assignment and nobody else may: over the node API, with the node's own token, never in the boot
 # tree. Needs common.sh and api.sh. A node whose manager is down boots with what its root has from an earlier boot.
 
-# Ask for the secrets in the background, while the root is mounted. In a take-over in place the token is first exchanged for one
-# that is bound to the assignment; a registration gives one that is.
+# Ask for the secrets in the background, while the root is mounted. In a take-over in place they come with a token that is bound to the
+# assignment; a registration gives one that is.
 oq_prefetch_secrets() {
     rm -f "$OQ/secrets.over" "$OQ/secrets.json"
     (
@@ -11,17 +11,23 @@ oq_prefetch_secrets() {
         oq_wait_file registration.over 10 "${OQ_REGISTERING:-}"
         if [ ! -s "$OQ/token" ]; then
             echo 'this machine could not register'
-        elif [ -n "${OQO_ID:-}" ] && ! oq_exchange_token; then
-            echo "the token is not bound to this assignment: $(oq_call_problem)"
-        elif ! oq_call GET secrets '' 5; then
-            oq_call_problem
+        elif [ -n "${OQO_ID:-}" ]; then
+            { oq_call POST 'token?secrets=true' && oq_keep_secrets '.secrets // empty' "$OQ_ANSWER" && oq_keep_token; } ||
+                echo "the token is not bound to this assignment: $(oq_call_problem)"
+        elif oq_call GET secrets '' 5; then
+            oq_keep_secrets . "$OQ_ANSWER"
         else
-            (umask 077 && cat "$OQ_ANSWER" > "$OQ/secrets.json")
+            oq_call_problem
         fi > "$OQ/secrets.problem"
         rm -f "$OQ_ANSWER"
         : > "$OQ/secrets.over"
     ) > /dev/null 2>&1 < /dev/null &
     OQ_ASKING=$!
+}
+
+# Keep what the answer in the file $2 has at the place $1 (for jq), for this machine's eyes only.
+oq_keep_secrets() {
+    (umask 077 && oq_jq -c "$1" "$2" > "$OQ/secrets.json")
 }
 
 # Give the new root the SSH host key of this member, so that clients who were told of it need not accept one blindly.
