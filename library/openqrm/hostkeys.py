@@ -13,7 +13,9 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from openqrm.boot.manifest import target
 from openqrm.errors import ConfigError
+from openqrm.grantsecrets import grant_secret
 from openqrm.knownhosts import subject
 from openqrm.model import HostKey
 from openqrm.pki import ensure_store_key
@@ -25,18 +27,21 @@ if TYPE_CHECKING:
 
 
 def secrets_of(store: Store, config: Config, token: str) -> dict[str, str]:
-    """What the token's machine must know and nobody else may: `ssh_host_key`, empty where nothing is assigned to it.
+    """What the token's machine must know and nobody else may: `ssh_host_key` and `grant`, the secret of its root's
+    grant; both empty where nothing is assigned to it.
 
     Raises: UnauthorizedError; ForbiddenError for a token that is not bound to the current assignment; ConfigError.
     """
     with store.read() as reader:
-        assignment = bound_assignment(reader, token)[1]
+        resource, assignment = bound_assignment(reader, token)
         if assignment is None:
-            return {"ssh_host_key": ""}
+            return {"ssh_host_key": "", "grant": ""}
         owner = subject(assignment.appliance, assignment.member)
         found = reader.host_keys([owner])
+        root = target(reader.image(assignment.image))
     key = found[0] if found else _make(store, config, owner)
-    return {"ssh_host_key": _opened(config, key)}
+    grant = grant_secret(config, root, resource.name, assignment.epoch)
+    return {"ssh_host_key": _opened(config, key), "grant": grant}
 
 
 def _make(store: Store, config: Config, owner: str) -> HostKey:

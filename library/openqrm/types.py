@@ -37,7 +37,7 @@ MANIFEST_PLACEHOLDERS = frozenset({
 
 _KEYS = {
     "storage": ("presents", "capabilities", "volume_path"),
-    "deployment": ("needs", "boot_mode", "hook", "manifest"),
+    "deployment": ("needs", "boot_mode", "hook", "manifest", "secret"),
     "hypervisor": (),
     "power": ("read_back", "boot_device"),
     "service": (),
@@ -64,6 +64,7 @@ _PLACEHOLDERS = {
 _SHAPES: Mapping[str, type | tuple[type, ...]] = {
     "presents": (str, list),
     "volume_path": (str, dict),
+    "secret": bool,
     "read_back": bool,
     "boot_device": bool,
     "capabilities": list,
@@ -102,6 +103,7 @@ class TypeInfo:
     boot_mode: str = ""
     hook: Path | None = None  # the file that nodes run in the initramfs
     manifest: Mapping[str, str] = field(default_factory=dict)
+    secret: bool = False  # whether nodes prove by a secret that a grant is theirs
     read_back: bool = False
     boot_device: bool = False
     hooks: tuple[str, ...] = ()

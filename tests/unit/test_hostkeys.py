@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 from openqrm import hostkeys, knownhosts, nodes
 from openqrm.config import Config
 from openqrm.errors import ConfigError
+from openqrm.grantsecrets import grant_secret
 from openqrm.registration import ForbiddenError, UnauthorizedError, exchange, token_sha256
 from openqrm.store import Store
 
-from .test_nodes import CONFIG, assign, hardware, store
+from .test_nodes import CONFIG, NAME, assign, hardware, store
 
 __all__ = ["store"]
 
@@ -45,7 +47,18 @@ def test_a_member_has_one_key_which_its_machine_alone_gets(store: Store, tmp_pat
         assert knownhosts.known_hosts(reader) == [f"web,10.77.0.50 {public}"]
     assert (tmp_path / "state/pki/store.key").stat().st_mode & 0o777 == 0o600
     other = nodes.register(store, CONFIG, hardware(macs=["52:54:00:00:00:01"], boot_mac="52:54:00:00:00:01"))
-    assert hostkeys.secrets_of(store, config, token_sha256(other.token)) == {"ssh_host_key": ""}
+    assert hostkeys.secrets_of(store, config, token_sha256(other.token)) == {"ssh_host_key": "", "grant": ""}
+
+
+def test_the_secret_of_a_grant_is_of_this_assignment(store: Store, tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    given = hostkeys.secrets_of(store, config, bound_token(store))["grant"]
+    assert re.fullmatch(r"[A-Za-z0-9_-]{16}", given)
+    assert given == grant_secret(config, "san1.v", NAME, 1)
+    others = [grant_secret(config, *grant) for grant in (("san1.w", NAME, 1), ("san1.v", "x", 1), ("san1.v", NAME, 2))]
+    assert len({given, *others}) == 4
+    (tmp_path / "state/pki/store.key").unlink()
+    assert grant_secret(config, "san1.v", NAME, 1) != given
 
 
 def test_no_key_without_a_token_of_the_assignment(store: Store, tmp_path: Path) -> None:

@@ -42,11 +42,8 @@ class Root:
 
     @property
     def target(self) -> str:
-        """What a storage network calls the volume, unique in the data centre.
-
-        Names of iSCSI have no underscore (RFC 3722), names of objects no colon.
-        """
-        return f"{self.storage.name}.{self.image.volume}".replace("_", ":")
+        """What a storage network calls the volume."""
+        return target(self.image)
 
     def parameters(self, words: Mapping[str, str]) -> dict[str, str]:
         """What the deployment's hook is told, with the placeholders filled in."""
@@ -100,6 +97,7 @@ def assigned_manifest(
             "method": root.deployment.name,
             "hook": root.hook,
             "parameters": root.parameters(words),
+            **({"secret": True} if root.deployment.secret else {}),
         },
         "root_mode": appliance.root_mode,
         "networks": [
@@ -125,6 +123,14 @@ def _shared_root(resource: Resource, appliance: Appliance, member: int, private:
             "excludes": list(settings.excludes),
         }
     return added
+
+
+def target(image: Image) -> str:
+    """What a storage network calls the image's volume, unique in the data centre.
+
+    Names of iSCSI have no underscore (RFC 3722), names of objects no colon.
+    """
+    return f"{image.storage}.{image.volume}".replace("_", ":")
 
 
 def storage_nic(resource: Resource) -> Nic | None:

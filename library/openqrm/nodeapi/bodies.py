@@ -123,9 +123,11 @@ class Registered(Body):
 
 
 class Secrets(Body):
-    """What only this machine may know: the private SSH host key of what is assigned to it, or empty."""
+    """What only this machine may know: the private SSH host key of what is assigned to it, and the secret of its root's
+    grant on the storage server; empty where there is none."""
 
     ssh_host_key: str
+    grant: str
 
 
 class Exchanged(Body):

@@ -12,6 +12,7 @@ from typing import Any
 from openqrm import fakenode
 from openqrm.datacenter import Datacenter
 from openqrm.errors import OpenqrmError
+from openqrm.grantsecrets import grant_secret
 from openqrm.planning import changes, journal, settle, verbs
 from openqrm.planning.operations import NODE
 
@@ -116,6 +117,11 @@ def _close(center: Datacenter, request: Request) -> Answer:
     return {}
 
 
+def _grant_secrets(center: Datacenter, request: Request) -> Answer:
+    """The secret of each grant of a list of (target, resource, epoch)."""
+    return {"secrets": [grant_secret(center.config, *grant) for grant in request["grants"]]}
+
+
 def _simulate(center: Datacenter, request: Request) -> Answer:
     """Simulated nodes report what switching them on or off made of them."""
     if request["verb"] == "off":
@@ -134,5 +140,6 @@ STEPS: Mapping[str, Callable[[Datacenter, Request], Answer]] = {
     "settle": _settle,
     "found": _found,
     "close": _close,
+    "grant_secrets": _grant_secrets,
     "simulate": _simulate,
 }

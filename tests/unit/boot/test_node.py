@@ -448,3 +448,23 @@ oq_report_init || cat "$OQ/curl.error"
     wanted = [("/node/v1/order/7", "Bearer t", {"result": "done", "message": ""})] if order else []
     assert orders == wanted
     assert manager.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("c2VjcmV0", "c2VjcmV0"), ("", "no secret for the storage server: HTTP 403")]
+)
+def test_the_hook_gets_the_secret_of_the_grant(tmp_path: Path, given: str, said: str) -> None:
+    (tmp_path / "secrets.json").write_text(json.dumps({"ssh_host_key": "k", "grant": given}))
+    (tmp_path / "secrets.problem").write_text("HTTP 403")
+    (tmp_path / "secrets.over").touch()
+    (tmp_path / "hook").write_text('mount_root() { printf %s "$OPENQRM_SECRET"; }')
+    run_hook = shell.LIBRARY.parent / "run-hook.sh"
+    script = f"""
+sed 's,/run/openqrm/hook,{tmp_path}/hook,' {run_hook} > "$STATE/run-hook.sh"
+timeout() {{ busybox sh "$STATE/run-hook.sh" "$7"; }}
+OQM_SECRET=true OQM_PARAMETERS='' OQ_BOOT_MAC=52:54:00:12:34:56 OQ_ASKING=1
+oq_grant_secret && oq_run_hook mount_root
+"""
+    done = shell.run_shell(script, tmp_path)
+    assert (done.returncode == 0) == bool(given), done.stderr
+    assert done.stdout.strip() == said

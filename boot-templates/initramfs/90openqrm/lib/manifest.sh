@@ -88,6 +88,7 @@ if .version != 1 then error("version \(.version) of the manifest is not known to
   @sh "OQM_HOSTNAME=\(.hostname | word)",
   @sh "OQM_METHOD=\(.deployment.method | word)",
   @sh "OQM_HOOK=\(.deployment.hook | digest)",
+  @sh "OQM_SECRET=\(.deployment.secret == true)",
   @sh "OQM_ROOT_MODE=\(.root_mode | word)",
   @sh "OQM_OVERLAY_MIB=\(.overlay.size_mib | number)",
   @sh "OQM_PRIVATE_DIRECTORIES=\([.private.directories[]? | path] | lines)",

@@ -10,7 +10,8 @@ NEWROOT=${NEWROOT:-/sysroot}
 oq_run_hook() {
     (
         eval "${2:-$OQM_PARAMETERS}"
-        NEWROOT="${3:-$NEWROOT}" OPENQRM_ACCESS="${4:-rw}" OPENQRM_MAC="$OQ_BOOT_MAC" timeout -s KILL 90 /bin/busybox sh /usr/lib/openqrm/run-hook.sh "$1"
+        NEWROOT="${3:-$NEWROOT}" OPENQRM_ACCESS="${4:-rw}" OPENQRM_MAC="$OQ_BOOT_MAC" OPENQRM_SECRET="${OQ_GRANT:-}" \
+            timeout -s KILL 90 /bin/busybox sh /usr/lib/openqrm/run-hook.sh "$1"
     )
 }
 
@@ -20,7 +21,7 @@ oq_fetch_hook() {
 
 # Mount the root. The host name is set before: NFS servers tell clients apart by it.
 oq_mount_root() {
-    hostname "$OQM_HOSTNAME" || return 1
+    hostname "$OQM_HOSTNAME" && oq_grant_secret || return 1
     case $OQM_ROOT_MODE in
         read-write) oq_mount_volume "$OQM_PARAMETERS" "$NEWROOT" rw ;;
         overlay | private) oq_mount_overlay ;;
