@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from openqrm.cli.framework import Group, changes_something
-from openqrm.cli.output import print_details, print_json, print_table
+from openqrm.cli.output import print_details, print_json, print_table, size
 from openqrm.cli.parameters import Name, TypeName, given, listed, names_argument, pairs_option, yes_option
 from openqrm.cli.session import Session, with_session
 from openqrm.errors import InvalidValueError
@@ -77,10 +77,20 @@ def list_(session: Session) -> None:
     with session.read() as reader:
         found = reader.images()
         users = {item.image: f"{item.appliance}[{item.member}]" for item in reader.assignments()}
+        sizes = {(volume.storage, volume.name): volume.size_mib for volume in reader.volumes()}
     if session.json:
         from openqrm.desired import view
 
-        print_json([{**view(item), "used_by": users.get(item.name, "")} for item in found])
+        print_json(
+            [
+                {
+                    **view(item),
+                    "size_mib": sizes.get((item.storage, item.volume), 0),
+                    "used_by": users.get(item.name, ""),
+                }
+                for item in found
+            ]
+        )
         return
     rows = [
         (
@@ -88,6 +98,7 @@ def list_(session: Session) -> None:
             item.kind,
             item.storage,
             item.volume,
+            size(sizes.get((item.storage, item.volume), 0)),
             item.deployment,
             item.shared,
             item.parent,
@@ -96,7 +107,7 @@ def list_(session: Session) -> None:
         for item in found
     ]
     print_table(
-        ("NAME", "KIND", "STORAGE", "VOLUME", "DEPLOYMENT", "SHARED", "PARENT", "USED BY"),
+        ("NAME", "KIND", "STORAGE", "VOLUME", "SIZE", "DEPLOYMENT", "SHARED", "PARENT", "USED BY"),
         rows,
         "No images. Make one with `openqrm image create`.",
     )
@@ -106,15 +117,20 @@ def list_(session: Session) -> None:
 @click.argument("name", type=Name("image"))
 @with_session
 def show(session: Session, name: str) -> None:
-    """Show an image, the appliances that are made of it, and its clones."""
+    """Show an image, its versions, the appliances that are made of it, and its clones."""
+    from openqrm.planning.images import number_of, versions_of
+
     with session.read() as reader:
         item = reader.image(name)
         users = [appliance.name for appliance in reader.appliances() if appliance.image == name]
         clones = [other.name for other in reader.images() if other.parent == name]
+        own, versions = reader.volume(item.storage, item.volume), versions_of(reader, item)
     if session.json:
         from openqrm.desired import view
 
-        print_json({**view(item), "appliances": users, "clones": clones})
+        numbers = [number_of(version) for version in versions]
+        more = {"size_mib": own.size_mib, "versions": numbers, "appliances": users, "clones": clones}
+        print_json({**view(item), **more})
         return
     print_details(
         [
@@ -124,7 +140,9 @@ def show(session: Session, name: str) -> None:
             ("Volume", item.volume),
             ("Deployment", item.deployment),
             ("Shared", item.shared),
+            ("Size", size(own.size_mib)),
             ("Parent", item.parent),
+            ("Versions", [str(number_of(version)) for version in versions]),
             ("Appliances", users),
             ("Clones", clones),
             ("Parameters", item.parameters),
@@ -145,8 +163,89 @@ def set_(session: Session, names: tuple[str, ...], **fields: Any) -> None:
 
 
 @image.command()
+@click.argument("source", type=Name("image"))
+@click.argument("name", metavar="NEW", type=Name("image", existing=False))
+@click.option("--shared/--no-shared", default=None, help="Whether several members may run from it. Default: as SOURCE.")
+@pairs_option("--parameter", "parameters", help="Free parameter, beside those of SOURCE.")
+@changes_something
+@with_session
+def clone(session: Session, source: str, name: str, **fields: Any) -> None:
+    """Clone an image on its storage server, as a golden image of its own."""
+    entry = {"name": name, "source": source, **given(fields)}
+    session.carry_out("image_clone", {"images": [entry]}, f"cloned image {source} to {name}")
+
+
+@image.command()
 @names_argument("image")
-@click.option("--destroy-data", is_flag=True, help="Remove their volumes with all data too.")
+@changes_something
+@with_session
+def snapshot(session: Session, names: tuple[str, ...]) -> None:
+    """Make a version of images, to go back to: what they are now."""
+    session.require("image", names)
+    session.carry_out("image_snapshot", {"images": list(names)}, f"made a version of image {listed(names)}")
+
+
+@image.command()
+@click.argument("name", type=Name("image"))
+@with_session
+def versions(session: Session, name: str) -> None:
+    """List the versions of an image, the oldest first."""
+    from openqrm.planning.images import number_of, versions_of
+
+    with session.read() as reader:
+        found = versions_of(reader, reader.image(name))
+    rows = [
+        {"version": number_of(v), "volume": v.name, "size_mib": v.size_mib, "made": str(v.parameters.get("made", ""))}
+        for v in found
+    ]
+    if session.json:
+        print_json(rows)
+        return
+    cells = [(row["version"], row["volume"], size(v.size_mib), row["made"]) for row, v in zip(rows, found, strict=True)]
+    print_table(
+        ("VERSION", "VOLUME", "SIZE", "MADE"), cells, f"No versions. Make one with `openqrm image snapshot {name}`."
+    )
+
+
+@image.command()
+@click.argument("name", type=Name("image"))
+@click.argument("version", type=int)
+@yes_option
+@changes_something
+@with_session
+def rollback(session: Session, name: str, version: int, yes: bool) -> None:
+    """Take an image back to a version; what it is now becomes a version itself."""
+    session.confirm(f"Take image {name} back to version {version}?", yes=yes)
+    text = f"took image {name} back to version {version}"
+    session.carry_out("image_rollback", {"image": name, "version": version}, text)
+
+
+@image.command()
+@click.argument("name", type=Name("image"))
+@click.option("--size-mib", type=int, required=True, help="Its new size; images only grow.")
+@changes_something
+@with_session
+def resize(session: Session, name: str, size_mib: int) -> None:
+    """Let the volume of an image grow, and the file system in it."""
+    entry = {"name": name, "size_mib": size_mib}
+    session.carry_out("image_resize", {"images": [entry]}, f"resized image {name} to {size_mib} MiB")
+
+
+@image.command()
+@click.argument("name", type=Name("image"))
+@click.argument("to", metavar="NEW", type=Name("image", existing=False))
+@changes_something
+@with_session
+def rename(session: Session, name: str, to: str) -> None:
+    """Give an image another name; its volumes keep theirs."""
+    session.carry_out("image_rename", {"image": name, "to": to}, f"renamed image {name} to {to}")
+
+
+@image.command()
+@names_argument("image")
+@click.option(
+    "--destroy-data", is_flag=True, help="Remove their volumes with all data too, and those of their versions."
+)
 @yes_option
 @changes_something
 @with_session

@@ -16,13 +16,28 @@ from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
 from openqrm.planning.recipes import check_recipe
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Trouble, Verb, names_of
+from openqrm.store import Reader
 
 BUILD, PREPARE, CREATE, REMOVE = 10, 15, 20, 30
+# Parameters of a volume that is a version of an image: of which, and its number.
+VERSION_OF, NUMBER = "version_of", "version"
 IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
 VOLUME_KEYS = ("name", "storage", "size_mib", "presents", "source", "parameters")
 
 
-def _rows(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[str, object]]:
+def versions_of(reader: Reader, image: Image) -> list[Volume]:
+    """The versions of an image, the oldest first."""
+    found = [v for v in reader.volumes(image.storage) if v.parameters.get(VERSION_OF) == image.name]
+    return sorted(found, key=number_of)
+
+
+def number_of(version: Volume) -> int:
+    """The number of a volume that is a version."""
+    number = version.parameters.get(NUMBER)
+    return number if isinstance(number, int) else 0
+
+
+def rows_of(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[str, object]]:
     rows = arguments.get(key)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidValueError(f"No {key[:-1]} is given.", remedy=f"Give {key}: a list of {', '.join(known)}.")
@@ -38,7 +53,7 @@ def _rows(arguments: Arguments, key: str, known: Sequence[str]) -> list[Mapping[
 
 
 def _select_new_images(context: Context, arguments: Arguments) -> Selection:
-    rows = _rows(arguments, "images", IMAGE_KEYS)
+    rows = rows_of(arguments, "images", IMAGE_KEYS)
     there = {image.name: image for image in context.tx.images([str(row["name"]) for row in rows])}
     for row in (row for row in rows if row["name"] in there):
         _refuse_other(f"Image {row['name']}", row, there[str(row["name"])], ("storage", "deployment", "volume"))
@@ -84,7 +99,7 @@ def _archive(context: Context, row: Mapping[str, object]) -> tuple[str, list[Ste
 def _draw_new_images(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
     steps: list[Step] = []
     objects: list[Mapping[str, object]] = []
-    for row in _rows(arguments, "images", IMAGE_KEYS):
+    for row in rows_of(arguments, "images", IMAGE_KEYS):
         if row["name"] not in names:
             continue
         image, volume, presents = _image(context, row)
@@ -92,7 +107,7 @@ def _draw_new_images(context: Context, names: Sequence[str], arguments: Argument
         archive, build = _archive(context, row)
         steps += [*build, *_prepare_steps(context, image, storage)]
         steps += _create_steps(context, storage, volume, presents, archive)
-        objects.append({"kind": "image", "name": image.name, "image": _fields(image), "volume": _fields(volume)})
+        objects.append({"kind": "image", "name": image.name, "image": fields_of(image), "volume": fields_of(volume)})
     return Drawing(steps, tuple(objects))
 
 
@@ -104,7 +119,7 @@ def _image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume, 
     name = str(row["name"])
     storage = _storage(context, f"Image {name}", row)
     volume = Volume(0, check_name("Volume", row.get("volume", name)), storage.name, _size(name, row))
-    _refuse_taken(context, volume)
+    refuse_taken(context, volume)
     parameters = check_parameters(f"Image {name}", row.get("parameters") or {})
     deployment = check_type("Deployment", row.get("deployment"))
     image = Image(0, name, storage.name, volume.name, deployment, shared=bool(row.get("shared")), parameters=parameters)
@@ -116,7 +131,7 @@ def _size(name: str, row: Mapping[str, object]) -> int:
     return check_size_mib(f"{name}: size_mib", size) if size else 0
 
 
-def _refuse_taken(context: Context, volume: Volume) -> None:
+def refuse_taken(context: Context, volume: Volume) -> None:
     if context.tx.volumes(volume.storage, [volume.name]):
         raise ConflictError(
             f"Volume {volume.storage}/{volume.name} exists already.",
@@ -147,11 +162,11 @@ def _create_steps(context: Context, storage: Storage, volume: Volume, presents: 
     return [Step(CREATE, storage.host, role, "volume_create", item, "volume_remove")]
 
 
-def _fields(value: Image | Volume) -> dict[str, object]:
+def fields_of(value: Image | Volume) -> dict[str, object]:
     return {key: entry for key, entry in vars(value).items() if key != "id"}
 
 
-def _commit_new(context: Context, plan: Plan) -> None:
+def commit_new(context: Context, plan: Plan) -> None:
     volumes = [Volume(id=0, **_mapping(item, "volume")) for item in plan.objects if "volume" in item]
     images = [Image(id=0, **_mapping(item, "image")) for item in plan.objects if "image" in item]
     context.tx.save(volumes)
@@ -167,7 +182,7 @@ def _mapping(item: Mapping[str, object], key: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _undo_new(_context: Context, plan: Plan, _trouble: Trouble) -> Sequence[Step]:
+def undo_new(_context: Context, plan: Plan, _trouble: Trouble) -> Sequence[Step]:
     """Removal of what the attempted creations may have left."""
     steps = []
     for operation in plan.operations:
@@ -178,7 +193,7 @@ def _undo_new(_context: Context, plan: Plan, _trouble: Trouble) -> Sequence[Step
     return steps
 
 
-def _close_nothing(_context: Context, _plan: Plan, _undone: bool) -> None:
+def close_nothing(_context: Context, _plan: Plan, _undone: bool) -> None:
     """Nothing was recorded before the commit."""
 
 
@@ -195,11 +210,12 @@ def _draw_old_images(context: Context, names: Sequence[str], arguments: Argument
     for image in context.tx.images(list(names)):
         _refuse_used(context, image)
         destroy = bool(arguments.get("destroy_data"))
-        objects.append(
-            {"kind": "image", "name": image.name, "storage": image.storage, "volume": image.volume, "destroy": destroy}
+        gone = (
+            [version.name for version in reversed(versions_of(context.tx, image))] + [image.volume] if destroy else []
         )
-        if destroy:
-            steps.append(_remove_step(context, context.storages[image.storage], image.volume))
+        volumes = [f"{image.storage}/{name}" for name in gone]
+        objects.append({"kind": "image", "name": image.name, "volumes": volumes})
+        steps += [_remove_step(context, context.storages[image.storage], name) for name in gone]
     return Drawing(steps, tuple(objects))
 
 
@@ -221,12 +237,16 @@ def _remove_step(context: Context, storage: Storage, volume: str) -> Step:
 
 def _commit_old_images(context: Context, plan: Plan) -> None:
     context.tx.remove("image", [str(item["name"]) for item in plan.objects])
-    context.tx.remove("volume", [f"{item['storage']}/{item['volume']}" for item in plan.objects if item["destroy"]])
+    context.tx.remove("volume", [name for item in plan.objects for name in _names(item.get("volumes"))])
+
+
+def _names(value: object) -> list[str]:
+    return [str(name) for name in value] if isinstance(value, list) else []
 
 
 def _select_new_volumes(context: Context, arguments: Arguments) -> Selection:
     names, unchanged = [], {}
-    for row in _rows(arguments, "volumes", VOLUME_KEYS):
+    for row in rows_of(arguments, "volumes", VOLUME_KEYS):
         storage = _storage(context, f"Volume {row['name']}", row)
         full = f"{storage.name}/{row['name']}"
         found = context.tx.volumes(storage.name, [str(row["name"])])
@@ -241,7 +261,7 @@ def _select_new_volumes(context: Context, arguments: Arguments) -> Selection:
 def _draw_new_volumes(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
     steps: list[Step] = []
     objects: list[Mapping[str, object]] = []
-    for row in _rows(arguments, "volumes", VOLUME_KEYS):
+    for row in rows_of(arguments, "volumes", VOLUME_KEYS):
         full = f"{row['storage']}/{row['name']}"
         if full in names:
             storage = context.storages[str(row["storage"])]
@@ -250,9 +270,9 @@ def _draw_new_volumes(context: Context, names: Sequence[str], arguments: Argumen
             volume = Volume(0, str(row["name"]), storage.name, _size(full, row), source, parameters)
             presents = _presents(context, storage, row)
             steps += (
-                _clone_steps(context, storage, volume) if source else _create_steps(context, storage, volume, presents)
+                clone_steps(context, storage, volume) if source else _create_steps(context, storage, volume, presents)
             )
-            objects.append({"kind": "volume", "name": full, "volume": _fields(volume)})
+            objects.append({"kind": "volume", "name": full, "volume": fields_of(volume)})
     return Drawing(steps, tuple(objects))
 
 
@@ -268,7 +288,7 @@ def _presents(context: Context, storage: Storage, row: Mapping[str, object]) -> 
     return wanted
 
 
-def _clone_steps(context: Context, storage: Storage, volume: Volume) -> list[Step]:
+def clone_steps(context: Context, storage: Storage, volume: Volume) -> list[Step]:
     backend = context.types.get("storage", storage.type)
     context.tx.volume(storage.name, volume.parent)
     if "clone" not in backend.capabilities:
@@ -311,7 +331,7 @@ def _commit_old_volumes(context: Context, plan: Plan) -> None:
 
 LEFT = "What was removed stays removed; run the command again to go on."
 VERBS = (
-    Verb("image_create", "image", _select_new_images, _draw_new_images, _commit_new, _undo_new, _close_nothing),
+    Verb("image_create", "image", _select_new_images, _draw_new_images, commit_new, undo_new, close_nothing),
     Verb(
         "image_remove",
         "image",
@@ -319,10 +339,10 @@ VERBS = (
         _draw_old_images,
         _commit_old_images,
         None,
-        _close_nothing,
+        close_nothing,
         LEFT,
     ),
-    Verb("volume_create", "volume", _select_new_volumes, _draw_new_volumes, _commit_new, _undo_new, _close_nothing),
+    Verb("volume_create", "volume", _select_new_volumes, _draw_new_volumes, commit_new, undo_new, close_nothing),
     Verb(
         "volume_remove",
         "volume",
@@ -330,7 +350,7 @@ VERBS = (
         _draw_old_volumes,
         _commit_old_volumes,
         None,
-        _close_nothing,
+        close_nothing,
         LEFT,
     ),
 )

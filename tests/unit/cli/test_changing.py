@@ -84,6 +84,13 @@ VERBS: dict[str, tuple[str, dict[str, Any]]] = {
         "image_create",
         {"images": [{"name": "i2", "storage": "san1", "deployment": "nfs"}]},
     ),
+    "image clone web web2": ("image_clone", {"images": [{"name": "web2", "source": "web"}]}),
+    "image clone web web2 --shared --parameter a=b": (
+        "image_clone",
+        {"images": [{"name": "web2", "source": "web", "shared": True, "parameters": {"a": "b"}}]},
+    ),
+    "image snapshot web": ("image_snapshot", {"images": ["web"]}),
+    "image rename web www": ("image_rename", {"image": "web", "to": "www"}),
     "image remove web --yes": ("image_remove", {"images": ["web"], "destroy_data": False}),
     "image set web --shared --parameter tags=": (
         "image_set",
