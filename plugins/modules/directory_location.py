@@ -60,25 +60,17 @@ items:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError
-from ansible_collections.openqrm.datacenter.plugins.module_utils.directories import VolumeError, ensure_locations
+from ansible_collections.openqrm.datacenter.plugins.module_utils.directories import Directories
+from ansible_collections.openqrm.datacenter.plugins.module_utils.path_volumes import ensure_locations
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volume_modules import finish, location_argument
 
 
 def main():
     """Run the module."""
-    location = {"location": {"type": "path", "required": True}}
-    module = AnsibleModule(
-        argument_spec={
-            "locations": {"type": "list", "elements": "dict", "required": True, "options": location},
-            "timeout_s": {"type": "int", "default": 3600},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        result = ensure_locations(module.params["locations"], module.check_mode, module.params["timeout_s"])
-    except (VolumeError, CommandError, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    spec = {"locations": location_argument(), "timeout_s": {"type": "int", "default": 3600}}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    backend = Directories(module.params["timeout_s"])
+    finish(module, lambda: ensure_locations(backend, module.params["locations"], module.check_mode))
 
 
 if __name__ == "__main__":

@@ -13,28 +13,8 @@ description:
   - Lists the volumes of the locations and how much space each of them occupies.
 author:
   - openQRM project (@openqrm)
-options:
-  locations:
-    description: The locations.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      location:
-        description: Absolute path of the directory that holds the volumes.
-        type: path
-        required: true
-  measure_s:
-    description: Seconds to spend on measuring, for all volumes together. V(0) measures none.
-    type: int
-    default: 30
-attributes:
-  check_mode:
-    description: Changes nothing, so that it runs in check mode as it does else.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - openqrm.datacenter.volumes.locations
 """
 
 EXAMPLES = r"""
@@ -68,27 +48,24 @@ items:
         - Space in MiB that its files occupy, null when it was not measured in time.
         - Blocks that clones share count in each of them.
       type: int
+    read_only:
+      description: Whether it is a snapshot.
+      type: bool
+    presents:
+      description: Always V(filesystem).
+      type: str
+    source:
+      description: Always null, as a directory does not keep of what it is a clone.
+      type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openqrm.datacenter.plugins.module_utils.directories import VolumeError, list_volumes
+from ansible_collections.openqrm.datacenter.plugins.module_utils.directories import Directories
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volume_modules import carry_out_listing
 
 
 def main():
     """Run the module."""
-    location = {"location": {"type": "path", "required": True}}
-    module = AnsibleModule(
-        argument_spec={
-            "locations": {"type": "list", "elements": "dict", "required": True, "options": location},
-            "measure_s": {"type": "int", "default": 30},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        items = list_volumes(module.params["locations"], module.params["measure_s"])
-    except (VolumeError, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, items=items)
+    carry_out_listing(lambda _options: Directories())
 
 
 if __name__ == "__main__":

@@ -63,12 +63,14 @@ def test_clones_share_their_blocks_where_the_file_system_can(reflinks: Path, tmp
     assert [step.failed for step in (prepare, create, create_again)] == ["", "", ""]
     assert (create.changed, create_again.changed) == (True, False)
     before = used_mib(reflinks)
-    cloned, listed, refused = run(
+    snapshot = clones[0] | {"name": "monday"}
+    cloned, taken, again, listed = run(
         tmp_path,
         [
             Step(STORAGE, "volume_clone", {"storage_volumes": clones}),
+            Step(STORAGE, "volume_snapshot", {"storage_volumes": [snapshot]}),
+            Step(STORAGE, "volume_snapshot", {"storage_volumes": [snapshot]}),
             Step(STORAGE, "volume_list", locations),
-            Step(STORAGE, "volume_snapshot", {"storage_volumes": clones[:1]}),
         ],
         {},
     )
@@ -76,9 +78,10 @@ def test_clones_share_their_blocks_where_the_file_system_can(reflinks: Path, tmp
     assert used_mib(reflinks) - before < 50
     assert (reflinks / "volumes/web4/etc/hostname").read_text() == "golden\n"
     assert {item["name"]: item["used_mib"] >= 50 for item in listed.items} == dict.fromkeys(
-        ["golden", *(clone["name"] for clone in clones)], True
+        ["golden", "monday", *(clone["name"] for clone in clones)], True
     )
-    assert "has no snapshots" in refused.failed
+    assert (taken.changed, again.changed) == (True, False)
+    assert [item["name"] for item in listed.items if item["read_only"]] == ["monday"]
     assert sorted(entry.name for entry in reflinks.iterdir()) == ["volumes"]
     assert not [entry for entry in (reflinks / "volumes").iterdir() if entry.name.startswith(".")]
 

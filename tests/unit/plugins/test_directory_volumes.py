@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.openqrm.datacenter.plugins.module_utils import directories
+from ansible_collections.openqrm.datacenter.plugins.module_utils import path_volumes
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError
+from ansible_collections.openqrm.datacenter.plugins.module_utils.directories import Directories
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import ensure_volumes
 
 from tests.unit.plugins.module_cases import run_module
 
@@ -98,9 +100,12 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
     "missing source": ({"name": "a", "source": "b"}, "its source b does not exist"),
     "missing archive": ({"name": "a", "archive": "/nowhere/a.tar"}, "the archive /nowhere/a.tar does not exist"),
     "source and archive": ({"name": "a", "source": "golden", "archive": "/a"}, "give one of both"),
+    "snapshot of none": ({"name": "a", "read_only": True}, "give its source"),
+    "no size": ({"name": "a", "size_mib": 0}, "its size is 0 MiB"),
+    "snapshot in a volume's place": ({"name": "golden", "source": "golden", "read_only": True}, "and is no snapshot"),
     "twice": ({"name": "good"}, "is in the list twice"),
-    "a file": ({"name": "file"}, "exists and is not a directory"),
-    "a link": ({"name": "link"}, "exists and is not a directory"),
+    "a file": ({"name": "file"}, "exists and is no volume"),
+    "a link": ({"name": "link"}, "exists and is no volume"),
 }
 
 
@@ -118,6 +123,20 @@ def test_a_bad_volume_fails_before_anything_is_touched(
     assert not (location / "good").exists()
 
 
+def test_a_directory_is_not_resized(location: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = {"volumes": [volume(location, "golden", size_mib=64)], "state": "resized"}
+    assert "has no size of its own" in run_module("directory_volume", capsys, arguments)["msg"]
+
+
+def test_a_snapshot_needs_a_file_system_that_shares_blocks(
+    location: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path_volumes, "shares_blocks", lambda _location: False)
+    wanted = [volume(location, "good"), volume(location, "monday", source="golden", read_only=True)]
+    assert "so it has no snapshots" in run_module("directory_volume", capsys, {"volumes": wanted})["msg"]
+    assert [entry.name for entry in location.iterdir()] == ["golden"]
+
+
 def failing(program: str) -> Callable[..., str]:
     """A command runner that runs nothing of `program` but fails."""
 
@@ -133,8 +152,8 @@ def failing(program: str) -> Callable[..., str]:
 @pytest.mark.parametrize("program", ["cp", "sync"])
 def test_a_copy_that_fails_leaves_nothing(program: str, location: Path) -> None:
     with pytest.raises(CommandError, match="No space left"):
-        directories.ensure_volumes(
-            [volume(location, "copy", source="golden")], "present", False, command=failing(program)
+        ensure_volumes(
+            Directories(command=failing(program)), [volume(location, "copy", source="golden")], "present", False
         )
     assert [entry.name for entry in location.iterdir()] == ["golden"]
 
@@ -148,7 +167,7 @@ def test_what_a_killed_run_left_is_made_anew(location: Path, capsys: pytest.Capt
 
 def test_a_removal_that_fails_has_removed_the_volume_by_name(location: Path) -> None:
     with pytest.raises(CommandError):
-        directories.ensure_volumes([volume(location, "golden")], "absent", False, command=failing("rm"))
+        ensure_volumes(Directories(command=failing("rm")), [volume(location, "golden")], "absent", False)
     (trash,) = location.iterdir()
     assert trash.name.startswith(".trash.golden.")
 

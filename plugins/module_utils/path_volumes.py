@@ -1,0 +1,147 @@
+# Copyright: the openQRM project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes that are entries of a directory, their location: directories, subvolumes, files.
+
+A volume appears and disappears by one rename. What a killed run leaves has a name that starts with a dot, which no
+volume has: ``.new.<volume>`` is made anew by the next run that wants the volume, ``.trash.*`` is cleared away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+
+from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
+from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
+from ansible_collections.openqrm.datacenter.plugins.module_utils.files import sync_directory
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import Backend, VolumeError, location_path
+
+NEW, TRASH = ".new.", ".trash."
+# Makes a file share the blocks of another. Source: ioctl_ficlone(2), linux/fs.h.
+FICLONE = 0x40049409
+
+
+class PathBackend(Backend):
+    """Back end of such volumes; commands run for at most ``timeout_s`` each."""
+
+    SUFFIX = ""
+
+    def __init__(self, timeout_s=3600, command=run):
+        """Keep how commands are run."""
+        self._timeout_s = timeout_s
+        self._command = command
+
+    def fill(self, volume, new):
+        """Make the volume under the path ``new``."""
+        raise NotImplementedError
+
+    def delete(self, paths):
+        """Delete what is at the paths; nothing may be there."""
+        raise NotImplementedError
+
+    def path(self, volume):
+        """Return the volume's path, directly below its location."""
+        return location_path(volume["location"]) / f"{volume['name']}{self.SUFFIX}"
+
+    def source_path(self, volume):
+        """Return the path of the volume's source."""
+        return self.path(dict(volume, name=volume["source"]))
+
+    def run(self, *argv):
+        """Return what a command prints."""
+        return self._command(list(argv), timeout_s=self._timeout_s)
+
+    def check(self, state, volumes):
+        """Raise VolumeError where something else is in the place of a new volume."""
+        for volume in volumes if state == "present" else []:
+            path = self.path(volume)
+            if os.path.lexists(path):
+                raise VolumeError(f"Volume {volume['name']}: {path} exists and is no volume; move it away.")
+
+    def create(self, volumes):
+        """Make the volumes: those of one location are filled, written to disk together, and renamed."""
+        for location, group in grouped(volumes):
+            staged = {self.path(volume): self.path(volume).with_name(NEW + volume["name"]) for volume in group}
+            self.delete(list(staged.values()))
+            try:
+                for volume in group:
+                    self.fill(volume, staged[self.path(volume)])
+                self.run("sync", "--file-system", str(location))
+                for path, new in staged.items():
+                    new.rename(path)
+            except (CommandError, OSError):
+                self.delete(list(staged.values()))
+                raise
+            sync_directory(location)
+
+    def remove(self, volumes):
+        """Remove the volumes: they are gone by name at once, then what they held is deleted."""
+        for location, group in grouped(volumes):
+            trash = []
+            for path in map(self.path, group):
+                trash.append(path.with_name(f"{TRASH}{path.name}.{secrets.token_hex(4)}"))
+                path.rename(trash[-1])
+            sync_directory(location)
+            self.delete(trash)
+
+    def clear_trash(self, location):
+        """Delete what removals that were killed have left in ``location``."""
+        self.delete(sorted(location.glob(f"{TRASH}*")))
+
+
+def grouped(volumes):
+    """Return (path of a location, its volumes) for all locations of the volumes."""
+    groups = {}
+    for volume in volumes:
+        groups.setdefault(location_path(volume["location"]), []).append(volume)
+    return groups.items()
+
+
+def existing_location(location):
+    """Return the path of a location. Raises VolumeError unless it is there."""
+    path = location_path(location)
+    if not path.is_dir():
+        raise VolumeError(f"Location {location} does not exist on this server; run the role's prepare.")
+    return path
+
+
+def shares_blocks(location):
+    """Return whether the file system of ``location`` can share blocks between files (reflink); it is not changed."""
+    try:
+        first, second = (os.open(location, os.O_TMPFILE | os.O_RDWR, 0o600) for _each in range(2))
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(second, FICLONE, first)
+    except OSError:
+        return False
+    finally:
+        os.close(first)
+        os.close(second)
+    return True
+
+
+def check_snapshots(volumes):
+    """Raise VolumeError where a snapshot is wanted and the file system cannot share blocks."""
+    for location, group in grouped([volume for volume in volumes if volume.get("read_only")]):
+        if not shares_blocks(location):
+            raise VolumeError(
+                f"Volume {group[0]['name']}: the file system of {location} cannot share blocks, so it has no "
+                "snapshots; clone the volume, or keep the location on XFS with reflink or on btrfs."
+            )
+
+
+def ensure_locations(backend, locations, check_mode):
+    """Make the locations (dicts with ``location``) and clear their leftovers; return the module's result."""
+    paths = [location_path(item["location"]) for item in locations]
+    differences = Differences()
+    items = [
+        {"name": str(path), "location": str(path), "changed": differences.note(str(path), path.is_dir() or None, True)}
+        for path in paths
+    ]
+    for path in [] if check_mode else paths:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        backend.clear_trash(path)
+    return differences.result(items)

@@ -1,0 +1,91 @@
+# Copyright: the openQRM project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modules of storage types whose new volumes are filled from archives of the controller."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+class VolumeAction(ActionBase):
+    """Runs the module of its own name, with the archives on the managed host that the missing volumes need.
+
+    A copy is named by its path on the controller, so that one that a killed run left is used or replaced by the next.
+    """
+
+    _supports_check_mode = True
+    _requires_connection = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Return the module's result."""
+        result = super().run(tmp, task_vars)
+        volumes = self._task.args.get("volumes")
+        filled = isinstance(volumes, list) and any(isinstance(each, dict) and each.get("archive") for each in volumes)
+        remote = self._task.args.get("remote_src") or self._connection.transport == "local"
+        if not filled or remote or self._task.check_mode:
+            return result | self._execute_module(task_vars=task_vars)
+        try:
+            return result | self._filled(volumes, task_vars)
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+
+    def _filled(self, volumes, task_vars):
+        """Return the module's result; what is missing is filled from copies of archives."""
+        with self._as_check():
+            found = self._execute_module(task_vars=task_vars)
+        if found.get("failed"):
+            return found
+        copies = self._copies(volumes, found["items"])
+        try:
+            for archive, copy in copies.items():
+                self._copy(archive, copy, task_vars)
+            return self._execute_module(module_args=dict(self._task.args, archives=copies), task_vars=task_vars)
+        finally:
+            for copy in copies.values():
+                absent = {"path": copy, "state": "absent"}
+                self._execute_module(module_name="ansible.legacy.file", module_args=absent, task_vars=task_vars)
+
+    def _copies(self, volumes, items):
+        """Return where the archives go that the volumes which ``items`` says are missing need, by path."""
+        copies = {}
+        for volume, item in zip(volumes, items, strict=True):
+            archive = volume.get("archive")
+            if archive and item["changed"] and archive not in copies:
+                staging = self._task.args.get("staging") or item["location"]
+                copies[archive] = f"{staging}/.archive.{hashlib.sha256(str(archive).encode()).hexdigest()}"
+        for archive in copies:
+            if not Path(archive).is_file():
+                raise AnsibleActionFail(f"The archive {archive} does not exist on the controller.")
+        return copies
+
+    def _copy(self, archive, copy, task_vars):
+        """Copy an archive to the managed host. Raises AnsibleActionFail where that fails."""
+        task = self._task.copy()
+        task.args = {"src": str(archive), "dest": copy, "mode": "0600", "decrypt": False}
+        action = self._shared_loader_obj.action_loader.get(
+            "ansible.legacy.copy",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        result = action.run(task_vars=task_vars)
+        if result.get("failed"):
+            raise AnsibleActionFail(f"The archive {archive} cannot be copied to {copy}: {result.get('msg')}")
+
+    @contextmanager
+    def _as_check(self):
+        """Have the module run in check mode."""
+        self._task.check_mode = True
+        try:
+            yield
+        finally:
+            self._task.check_mode = False
