@@ -14,14 +14,10 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.path_volumes im
     check_snapshots,
     existing_location,
 )
-from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import MIB, VOLUME_NAME, Found
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import MIB, UNPACK, VOLUME_NAME, Found
 
 BLOCK = 512
 CLONE = ("cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory")
-UNPACK = (
-    *("tar", "--extract", "--numeric-owner", "--same-owner", "--preserve-permissions"),
-    *("--xattrs", "--xattrs-include=*", "--acls"),
-)
 # Marks the directory of a snapshot.
 SNAPSHOT = "trusted.openqrm.snapshot"
 

@@ -20,10 +20,14 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.differences imp
 
 VOLUME_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 MIB = 1 << 20
+UNPACK = (
+    *("tar", "--extract", "--numeric-owner", "--same-owner", "--preserve-permissions"),
+    *("--xattrs", "--xattrs-include=*", "--acls"),
+)
 
 Found = namedtuple("Found", "name path size_mib used_mib read_only presents source", defaults=(None,) * 5)
 Found.__doc__ = """A volume that exists. What is None the back end cannot tell: ``size_mib``, ``used_mib`` (space that
-it really occupies), ``read_only`` (whether it is a snapshot), ``presents``, ``source`` (name of what it was cloned from).
+it really occupies), ``read_only`` (whether it is a snapshot), ``presents``, ``source`` (name of what it is a clone of).
 """
 
 
@@ -67,6 +71,11 @@ class Backend:
         """Return the size in MiB that the volume gets where its ``size_mib`` is asked for, rounded up to whole units;
         None where volumes have no size of their own."""
         return volume["size_mib"]
+
+    def is_filled(self, _volume):
+        """Return whether what is in the volume uses its whole size; asked where a volume has the wanted size, as
+        growing it may have been killed half-way."""
+        return True
 
     def check(self, state, volumes):
         """Raise VolumeError unless the volumes can be created (``present``), removed (``absent``) or grown
@@ -193,7 +202,10 @@ def compare_sizes(backend, volume, found):
         raise VolumeError(
             f"Volume {name} has {found.size_mib} MiB and cannot shrink to {wanted_mib} MiB; give at least what it has."
         )
-    return {"size_mib": found.size_mib}, {"size_mib": wanted_mib}
+    before, after = {"size_mib": found.size_mib}, {"size_mib": wanted_mib}
+    if before == after and not backend.is_filled(volume):
+        return dict(before, filled=False), dict(after, filled=True)
+    return before, after
 
 
 def check_found(volume, found):
