@@ -13,6 +13,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.path_volumes im
     PathBackend,
     check_snapshots,
     existing_location,
+    size_of_file_system,
 )
 from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import MIB, UNPACK, VOLUME_NAME, Found
 
@@ -59,12 +60,6 @@ class Directories(PathBackend):
         if volume.get("archive"):
             self.run(*UNPACK, f"--file={volume['archive']}", f"--directory={new}")
 
-    def delete(self, paths):
-        """Delete directories with all that is in them."""
-        there = [str(path) for path in paths if path.is_dir() and not path.is_symlink()]
-        if there:
-            self.run("rm", "--recursive", "--force", "--one-file-system", "--", *there)
-
 
 def is_snapshot(path):
     """Return whether the directory is marked as a snapshot."""
@@ -81,12 +76,6 @@ def mark(path, snapshot):
         return
     with contextlib.suppress(OSError):
         os.removexattr(path, SNAPSHOT)
-
-
-def size_of_file_system(path):
-    """Return the size in MiB of the file system that holds ``path``."""
-    space = os.statvfs(path)
-    return space.f_blocks * space.f_frsize // MIB
 
 
 def used_mib(path, deadline):

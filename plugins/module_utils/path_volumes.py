@@ -16,7 +16,7 @@ import secrets
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import sync_directory
-from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import Backend, VolumeError, location_path
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import MIB, Backend, VolumeError, location_path
 
 NEW, TRASH = ".new.", ".trash."
 # Makes a file share the blocks of another. Source: ioctl_ficlone(2), linux/fs.h.
@@ -38,8 +38,10 @@ class PathBackend(Backend):
         raise NotImplementedError
 
     def delete(self, paths):
-        """Delete what is at the paths; nothing may be there."""
-        raise NotImplementedError
+        """Delete what is at the paths, with all that is in it; nothing may be there."""
+        there = [str(path) for path in paths if os.path.lexists(path)]
+        if there:
+            self.run("rm", "--recursive", "--force", "--one-file-system", "--", *there)
 
     def path(self, volume):
         """Return the volume's path, directly below its location."""
@@ -86,9 +88,13 @@ class PathBackend(Backend):
             sync_directory(location)
             self.delete(trash)
 
-    def clear_trash(self, location):
-        """Delete what removals that were killed have left in ``location``."""
-        self.delete(sorted(location.glob(f"{TRASH}*")))
+    def compare_location(self, path):
+        """Return a location as (found, wanted); None: it does not exist. Raises VolumeError where it cannot be one."""
+        return path.is_dir() or None, True
+
+    def prepare(self, path):
+        """Make the location, a directory that exists, as wanted: delete what removals that were killed have left."""
+        self.delete(sorted(path.glob(f"{TRASH}*")))
 
 
 def grouped(volumes):
@@ -105,6 +111,22 @@ def existing_location(location):
     if not path.is_dir():
         raise VolumeError(f"Location {location} does not exist on this server; run the role's prepare.")
     return path
+
+
+def size_of_file_system(path):
+    """Return the size in MiB of the file system that holds ``path``."""
+    space = os.statvfs(path)
+    return space.f_blocks * space.f_frsize // MIB
+
+
+def share_blocks(source, target):
+    """Make the new file ``target`` share the blocks of the file ``source``; return whether the file system can."""
+    with source.open("rb") as read, target.open("wb") as written:
+        try:
+            fcntl.ioctl(written, FICLONE, read.fileno())
+        except OSError:
+            return False
+    return True
 
 
 def shares_blocks(location):
@@ -134,14 +156,18 @@ def check_snapshots(volumes):
 
 
 def ensure_locations(backend, locations, check_mode):
-    """Make the locations (dicts with ``location``) and clear their leftovers; return the module's result."""
+    """Prepare the locations (dicts with ``location``); return the module's result."""
     paths = [location_path(item["location"]) for item in locations]
     differences = Differences()
     items = [
-        {"name": str(path), "location": str(path), "changed": differences.note(str(path), path.is_dir() or None, True)}
+        {
+            "name": str(path),
+            "location": str(path),
+            "changed": differences.note(str(path), *backend.compare_location(path)),
+        }
         for path in paths
     ]
     for path in [] if check_mode else paths:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
-        backend.clear_trash(path)
+        backend.prepare(path)
     return differences.result(items)

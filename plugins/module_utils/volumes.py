@@ -43,13 +43,12 @@ class Backend:
     A killed run is finished by the next: a volume appears whole or not at all.
 
     ``PRESENTS``: what volumes can be, the default first. ``SIZED``: whether a new volume needs a size.
-    ``RESIZABLE``: whether volumes grow; ``NO_SIZE`` says why not.
+    ``NO_SIZE``: why a volume that has no size cannot be resized, and what to do.
     """
 
     PRESENTS: ClassVar[tuple] = ("filesystem",)
     SIZED = False
-    RESIZABLE = False
-    NO_SIZE = "volumes of this storage type cannot be resized"
+    NO_SIZE = "volumes of this storage type have no size of their own"
 
     def path(self, volume):
         """Return the path of a volume, a pure function of location, name and presents.
@@ -189,8 +188,6 @@ def compare(backend, volume, state, there):
 def compare_sizes(backend, volume, found):
     """Return (found, wanted) sizes of a volume. Raises VolumeError unless it is there and does not shrink."""
     name, size_mib = volume["name"], volume.get("size_mib")
-    if not backend.RESIZABLE:
-        raise VolumeError(f"Volume {name}: {backend.NO_SIZE}.")
     if found is None:
         raise VolumeError(f"Volume {name} does not exist in {volume['location']}; create it first.")
     if found.read_only:
@@ -198,6 +195,8 @@ def compare_sizes(backend, volume, found):
     if size_mib is None:
         raise VolumeError(f"Volume {name}: size_mib is missing; give the new size.")
     wanted_mib = backend.size_mib(volume)
+    if wanted_mib is None:
+        raise VolumeError(f"Volume {name}: {backend.NO_SIZE}.")
     if found.size_mib is not None and wanted_mib < found.size_mib:
         raise VolumeError(
             f"Volume {name} has {found.size_mib} MiB and cannot shrink to {wanted_mib} MiB; give at least what it has."

@@ -1,0 +1,91 @@
+#!/usr/bin/python
+
+# Copyright: the openQRM project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: btrfs_location
+short_description: Prepare locations of btrfs volumes
+version_added: 0.1.0
+description:
+  - Makes the directories that hold volumes on btrfs, and clears away what interrupted removals have left there.
+  - Turns quotas on, by which volumes have sizes.
+author:
+  - openQRM project (@openqrm)
+options:
+  locations:
+    description: The locations.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      location:
+        description: Absolute path of the directory.
+        type: path
+        required: true
+  timeout_s:
+    description: Seconds that clearing one leftover may take.
+    type: int
+    default: 3600
+  quota:
+    description:
+      - Quotas that a file system without any gets. V(full) accounts for what volumes share in each of them. V(simple)
+        accounts for it in the first one only; it costs less with thousands of clones, and needs Linux 6.7 and
+        btrfs-progs 6.7.
+      - V(none) leaves file systems as they are.
+    type: str
+    choices: [full, simple, none]
+    default: full
+attributes:
+  check_mode:
+    description: Can run in check mode and return what would change.
+    support: full
+  diff_mode:
+    description: Returns what differs.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Prepare a location
+  openqrm.datacenter.btrfs_location:
+    locations:
+      - location: /srv/openqrm/volumes
+"""
+
+RETURN = r"""
+items:
+  description: One result per location, in the order of O(locations).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    location:
+      description: The location.
+      type: str
+    changed:
+      description: Whether it was made, or quotas turned on.
+      type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.openqrm.datacenter.plugins.module_utils.btrfs_volumes import Btrfs
+from ansible_collections.openqrm.datacenter.plugins.module_utils.path_volumes import ensure_locations
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volume_modules import finish, location_argument
+
+
+def main():
+    """Run the module."""
+    spec = {
+        "locations": location_argument(),
+        "timeout_s": {"type": "int", "default": 3600},
+        "quota": {"type": "str", "choices": ["full", "simple", "none"], "default": "full"},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    backend = Btrfs(module.params["timeout_s"], quota=module.params["quota"])
+    finish(module, lambda: ensure_locations(backend, module.params["locations"], module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
