@@ -1,7 +1,7 @@
 """The life of an image after its creation, as plans: clones, versions and going back to one, size, name.
 
-A version is a volume beside the image's own that stays as the image was: a snapshot where the storage has them, a clone
-else. Going back clones the version and has the image use that; what it used before becomes a version itself, so that no
+A version is a volume beside the image's own that stays as the image was: a clone, or a snapshot where the storage has no
+clones. Going back clones the version and has the image use that; what it used before becomes a version itself, so that no
 data is lost.
 """
 
@@ -56,7 +56,7 @@ def _refuse_running(context: Context, image: Image, what: str) -> None:
 def _copy(context: Context, storage: Storage, name: str, source: str) -> Step:
     """A copy that stays as the volume `source` is now. Raises: OpenqrmError where the storage's type makes none."""
     backend = context.types.get("storage", storage.type)
-    verbs = [capability for capability in ("snapshot", "clone") if capability in backend.capabilities]
+    verbs = [capability for capability in ("clone", "snapshot") if capability in backend.capabilities]
     if not verbs:
         raise OpenqrmError(
             f"Storage {storage.name} ({storage.type}) has neither snapshots nor clones, which versions are.",
