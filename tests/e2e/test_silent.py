@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from openqrm import lab as labs
@@ -37,6 +38,13 @@ def write_boot_sector(lab: LabSession, node: str, sector: bytes) -> None:
         disk.write(sector)
 
 
+def set_link(lab: LabSession, node: dict[str, Any], state: str) -> None:
+    """Plugs the cable of the machine's boot NIC in or out, from its next start on: a reset makes the machine anew."""
+    link = ["virsh", "--connect", lab.info["libvirt_uri"], "domif-setlink", "--config", node["name"], node["macs"][0]]
+    done = lab.inside(*link, state)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_machine_that_boots_its_disk_is_replaced(impatient: LabSession) -> None:
     lab = impatient
     nodes = {lab.resource(node["name"]).name: node for node in lab.nodes}
@@ -44,9 +52,7 @@ def test_a_machine_that_boots_its_disk_is_replaced(impatient: LabSession) -> Non
     node = nodes[silent]
     write_boot_sector(lab, node["name"], BOOT_SECTOR)
     lab.openqrm("appliance", "create", NAME, "--image", IMAGE)
-    link = ["virsh", "--connect", lab.info["libvirt_uri"], "domif-setlink", node["name"], node["macs"][0]]
-    done = lab.inside(*link, "down")
-    assert done.returncode == 0, done.stderr
+    set_link(lab, node, "down")
     out = lab.openqrm("appliance", "start", NAME, "--boot", "reset").out
     found = {name: lab.resource(item["name"]) for name, item in nodes.items()}
     assert {name: row.state for name, row in found.items()} == {silent: "quarantined", other: "active"}, out
@@ -59,6 +65,7 @@ def test_a_machine_that_boots_its_disk_is_replaced(impatient: LabSession) -> Non
     assert labs.power(lab.directory, node["name"], "status") == "off"
 
     write_boot_sector(lab, node["name"], bytes(len(BOOT_SECTOR)))
+    set_link(lab, node, "up")
     lab.openqrm("resource", "reinstate", silent)
     lab.openqrm("resource", "power", "on", silent)
     lab.openqrm("appliance", "stop", NAME)
