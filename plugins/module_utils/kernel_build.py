@@ -24,8 +24,13 @@ from typing import Callable
 Run = Callable[..., str]
 
 ARTIFACTS = ("vmlinuz", "initramfs", "modules")
-TOOLS = ("dracut", "mksquashfs", "depmod", "zstd", "busybox", "curl", "jq", "dmidecode", "kexec", "mount.nfs")
-PACKAGES = "dracut-core squashfs-tools kmod zstd busybox-static curl jq dmidecode kexec-tools nfs-common"
+TOOLS = (
+    *("dracut", "mksquashfs", "depmod", "zstd", "busybox", "curl", "jq", "dmidecode", "kexec", "mount.nfs", "e2fsck"),
+    *("iscsid", "iscsiadm"),
+)
+PACKAGES = (
+    "dracut-core squashfs-tools kmod zstd busybox-static curl jq dmidecode kexec-tools nfs-common e2fsprogs open-iscsi"
+)
 FILESYSTEMS = "ext4 vfat squashfs overlay"
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+\Z")
 KERNEL_VERSION = re.compile(r"[0-9][A-Za-z0-9._+~-]*\Z")

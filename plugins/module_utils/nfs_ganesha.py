@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import read_text, write_atomic
+from ansible_collections.openqrm.datacenter.plugins.module_utils.nfs_grants import NfsServer
 
 EXPORT = """\
 # Managed by openqrm.datacenter.deployment_nfs
@@ -45,7 +46,7 @@ def format_export(number, path, clients):
     return EXPORT.format(number=number, path=path, clients=lines)
 
 
-class GaneshaServer:
+class GaneshaServer(NfsServer):
     """The nfs-ganesha of this machine; ``directory`` holds its export files, named by their number."""
 
     def __init__(self, directory, bus, timeout_s, command=run):
@@ -64,7 +65,7 @@ class GaneshaServer:
         served = self._served()
         return {(path, address) for path, clients in grants.items() if path not in served for address in clients}
 
-    def apply(self, grants):
+    def apply(self, grants, _pairs):
         """Write and remove export files and have the server add, update and remove these exports."""
         files = self._files()
         numbers = {parse_export(read_text(file))[0]: number for number, file in files.items()}
@@ -82,10 +83,10 @@ class GaneshaServer:
         served = self._served()
         return {pair: int(pair[0] in served and pair[1] in grants.get(pair[0], {})) for pair in revoked}
 
-    def count_sessions(self, address):
-        """Return the number of clients with this address that the server knows."""
+    def count_sessions(self, pair):
+        """Return the number of clients with this address that the server knows, whatever directory they use."""
         answer = self._call("ClientMgr", "clientmgr.ShowClients")
-        return len(re.findall(rf'string "(?:::ffff:)?{re.escape(address)}"', answer))
+        return len(re.findall(rf'string "(?:::ffff:)?{re.escape(pair[1])}"', answer))
 
     def _files(self):
         return {int(file.stem): file for file in self._directory.glob("*.conf")}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import read_text, write_atomic
+from ansible_collections.openqrm.datacenter.plugins.module_utils.nfs_grants import NfsServer
 
 HEAD = "# Managed by openqrm.datacenter.deployment_nfs\n"
 LINE = re.compile(r"(\S+)\s+([^\s(]+)\(([^)]*)\)")
@@ -36,7 +37,7 @@ def format_exports(grants, options):
     )
 
 
-class KernelServer:
+class KernelServer(NfsServer):
     """The kernel's NFS server of this machine."""
 
     def __init__(self, exports_file, options, timeout_s, nfsd="/proc/fs/nfsd", command=run):
@@ -61,7 +62,7 @@ class KernelServer:
             if served.get(path, {}).get(address) != mode
         }
 
-    def apply(self, grants):
+    def apply(self, grants, _pairs):
         """Write the exports file and have the server take it up. What other files export stays."""
         Path(self._exports_file).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._exports_file, format_exports(grants, self._options))
@@ -83,9 +84,9 @@ class KernelServer:
             for path, address in revoked
         }
 
-    def count_sessions(self, address):
-        """Return the number of clients with this address."""
-        return len(self._clients(address))
+    def count_sessions(self, pair):
+        """Return the number of clients with this address, whatever directory they use."""
+        return len(self._clients(pair[1]))
 
     def _clients(self, address):
         found = []

@@ -79,7 +79,7 @@ items:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError
-from ansible_collections.openqrm.datacenter.plugins.module_utils.nfs_grants import list_grants
+from ansible_collections.openqrm.datacenter.plugins.module_utils.grants import list_grants
 from ansible_collections.openqrm.datacenter.plugins.module_utils.nfs_servers import SETTINGS, server_of
 
 

@@ -16,12 +16,14 @@ depends() {
 installkernel() {
     hostonly='' instmods \
         '=fs/nfs' '=net/sunrpc' overlay squashfs loop 8021q af_packet \
-        '=drivers/char/ipmi' dmi-sysfs efivarfs
+        '=drivers/char/ipmi' dmi-sysfs efivarfs \
+        iscsi_tcp nvme-tcp aoe sd_mod crc32c xfs btrfs
 }
 
 install() {
     local _script
     inst_multiple busybox curl jq dmidecode kexec mount.nfs blkid kmod modprobe losetup cp
+    inst_multiple iscsid iscsiadm e2fsck
     inst_multiple -o /etc/nsswitch.conf /etc/protocols /etc/netconfig
     # shellcheck disable=SC2154 # srcmods is set by dracut; a kernel without IPMI has no use for its program
     [[ -d $srcmods/kernel/drivers/char/ipmi ]] && inst_multiple -o ipmitool
@@ -48,15 +50,21 @@ install() {
     printf '%s\n' "$openqrm_built" > "$initdir/etc/openqrm/built"
     echo 'rd.shell=0 rd.emergency=reboot' > "$initdir/etc/cmdline.d/90-openqrm.conf"
     openqrm_bundle_list > "$initdir/usr/lib/openqrm/bundle.list"
+    openqrm_programs iscsid iscsiadm > "$initdir/usr/lib/openqrm/iscsi.files"
+}
+
+# Print the paths of programs and of the libraries that they need.
+openqrm_programs() {
+    local _program
+    for _program; do
+        type -P "$_program"
+        ldd "$(type -P "$_program")" 2> /dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }'
+    done | sed 's,^/,,' | sort -u
 }
 
 # Print the files that must outlive the initramfs: what the agent, the DHCP client and the shutdown need.
 openqrm_bundle_list() {
-    local _program
-    for _program in busybox curl jq; do
-        type -P "$_program"
-        ldd "$(type -P "$_program")" 2> /dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }'
-    done | sed 's,^/,,' | sort -u
+    openqrm_programs busybox curl jq
     (cd "$initdir" && find ./usr/lib/openqrm ./etc/openqrm/ca.pem -type f -name '*.*' | sed 's,^\./,,' | sort)
     (cd "$initdir" && find . -name 'libnss_dns.so*' -o -name 'libnss_files.so*' -o -name nsswitch.conf | sed 's,^\./,,' | sort)
 }

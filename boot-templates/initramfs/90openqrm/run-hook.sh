@@ -5,5 +5,7 @@
 # the secret of its grant OPENQRM_SECRET (empty where the deployment type has none).
 set -eu
 # shellcheck source=/dev/null
-. /run/openqrm/hook
+. /usr/lib/openqrm/block.sh
+# shellcheck source=/dev/null
+. "${OPENQRM_HOOK:-/run/openqrm/hook}"
 "$1"

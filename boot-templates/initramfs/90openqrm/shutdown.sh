@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
 # The last program of a deployed node: systemd pivots into the bundle and runs it as PID 1 with the verb as its argument.
-# It unmounts the old root, each mount in bounded time, and carries the verb out. A guard reboots the machine whatever hangs.
+# It unmounts the old root, each mount in bounded time, has the deployment's hook let go of the volumes, and carries the verb out.
+# A guard reboots the machine whatever hangs.
 verb=${1:-reboot}
 
 say() {
@@ -19,6 +20,13 @@ unmount_old_root() {
     done
 }
 
+# Log out of the storage, where the hook has something to do for that.
+release_root() {
+    grep -q '^release_root()' /usr/lib/openqrm/hook 2> /dev/null || return 0
+    OPENQRM_HOOK=/usr/lib/openqrm/hook OPENQRM_BUNDLE=/ timeout -s KILL 30 busybox sh /usr/lib/openqrm/run-hook.sh release_root > /dev/null 2>&1 ||
+        say "cannot log out of the storage"
+}
+
 [ -e /proc/mounts ] || mount -t proc proc /proc
 (
     sleep 60
@@ -28,7 +36,7 @@ say "shutting down: $verb"
 # Loop devices in the old root (the module tree) go first, then the rest; a second pass takes what the first one freed.
 unmount_old_root
 unmount_old_root
-[ -z "$(old_mounts)" ] && say "root unmounted"
+[ -z "$(old_mounts)" ] && say "root unmounted" && release_root
 case $verb in
     poweroff | halt) poweroff -f ;;
     *) reboot -f ;;

@@ -204,4 +204,4 @@ def test_addresses_of_version_6(machine: Machine, capsys: pytest.CaptureFixture[
 def test_a_ganesha_that_does_not_follow_is_an_error(machine: Machine) -> None:
     server = GaneshaServer(str(machine.ganesha), "unix:path=/bus", 0, lambda _argv, **_limits: "")
     with pytest.raises(CommandError, match="it exports"):
-        server.apply({str(machine.volume): {NODE: "rw"}})
+        server.apply({str(machine.volume): {NODE: "rw"}}, [])

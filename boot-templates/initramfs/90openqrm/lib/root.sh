@@ -156,6 +156,7 @@ oq_networkd_file() {
 # Bound a shutdown, and have systemd end in the bundle, where the root can be unmounted. All below /run.
 oq_shutdown() {
     cp /usr/lib/openqrm/shutdown.sh "$OQ_BUNDLE/shutdown" && chmod 0755 "$OQ_BUNDLE/shutdown" || return 1
+    cp "$OQ/hook" "$OQ_BUNDLE/usr/lib/openqrm/hook" || return 1
     for _target in reboot poweroff; do
         mkdir -p "/run/systemd/system/$_target.target.d"
         printf '[Unit]\nJobTimeoutSec=180\nJobTimeoutAction=%s-force\n' "$_target" \
