@@ -128,6 +128,7 @@ def test_proxy_dhcp_gives_boot_information_only(site: Site) -> None:
     assert (bios["address"], bios["vendor_class"]) == (NONE, "PXEClient")
     ipxe = site.dhcp("52:54:00:aa:bb:02", "ipxe", 0)
     assert (ipxe["address"], ipxe["file"]) == (NONE, f"http://{SERVER}/boot.ipxe")
+    assert ipxe["next_server"] == SERVER, "without it iPXE ignores the file"
 
 
 def test_tftp(site: Site) -> None:
