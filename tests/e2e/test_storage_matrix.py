@@ -1,0 +1,130 @@
+"""Back ends times methods: a machine boots its root from each pair that fits, writes to it, and gives it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.lab_session import RECIPE, LabSession
+from tests.support.storage_matrix import record
+
+NAME = "e2e-matrix"
+SIZE_MIB = 1536
+GROUP, LOOP = "matrix", "/dev/loop7"
+LOCATIONS = {"lvm": f"/dev/{GROUP}", "file": "/srv/openqrm/files", "btrfs": "/srv/btrfs/volumes"}
+# What the roles are told of the storage server, as an operator does in host_vars.
+SETTINGS = {"storage_lvm_disks": [LOOP], "storage_lvm_pool_percent": 90}
+DISKS = f"""
+set -e
+mkdir -p /srv/openqrm/disks /srv/btrfs && cd /srv/openqrm/disks
+truncate -s 8G lvm btrfs
+losetup {LOOP} lvm
+mkfs.btrfs -q btrfs && mount -o loop btrfs /srv/btrfs
+"""
+PAIRS = [
+    ("lvm", "iscsi"),
+    ("file", "nvme_tcp"),
+    ("lvm", "aoe"),
+    ("btrfs", "nfs"),
+    ("lvm", "nfs"),
+    ("file", "iscsi"),
+    ("lvm", "nvme_tcp"),
+    ("file", "aoe"),
+]
+IN_CI = PAIRS[:1]
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[LabSession]:
+    """A lab with a machine, and a storage server that has a disk for LVM, one with btrfs, and a directory for files."""
+    with LabSession(NAME) as session:
+        session.up(1, "bios")
+        session.prepare()
+        session.on_storage("sh", "-c", DISKS)
+        variables = session.directory / "inventory/host_vars"
+        variables.mkdir(exist_ok=True)
+        (variables / f"{session.info['storage']['host']}.yml").write_text(yaml.safe_dump(SETTINGS))
+        for backend, location in LOCATIONS.items():
+            server = ["--host", session.info["storage"]["host"], "--address", session.info["storage"]["addresses"][-1]]
+            session.openqrm("storage", "add", backend, "--type", backend, "--location", location, *server)
+        yield session
+
+
+def grants(lab: LabSession, method: str, directory: Path) -> list[dict[str, Any]]:
+    """What the storage server itself says is granted."""
+    answer = directory / "grants.json"
+    play = {
+        "hosts": lab.info["storage"]["host"],
+        "gather_facts": False,
+        "tasks": [
+            {
+                "ansible.builtin.include_role": {
+                    "name": f"openqrm.datacenter.deployment_{method}",
+                    "tasks_from": "grants_list",
+                }
+            },
+            {
+                "ansible.builtin.copy": {
+                    "content": f"{{{{ deployment_{method}_result['items'] | to_json }}}}",
+                    "dest": str(answer),
+                    "mode": "0600",
+                },
+                "delegate_to": "localhost",
+            },
+        ],
+    }
+    playbook = directory / "grants.yml"
+    playbook.write_text(yaml.safe_dump([play]))
+    lab.playbook(str(playbook), {})
+    found: list[dict[str, Any]] = json.loads(answer.read_text())
+    return found
+
+
+def access_log(lab: LabSession, backend: str, method: str, volume: str) -> str:
+    """What the web server of a system that was stopped has written to its root."""
+    place = f"{LOCATIONS[backend]}/{volume}"
+    if method == "nfs":
+        root = f"/srv/openqrm/lvm{place}" if backend == "lvm" else place
+        return lab.on_storage("cat", f"{root}/var/log/nginx/access.log")
+    device = f"{place}.raw" if backend == "file" else place
+    script = f"mkdir -p /mnt/look && mount -o ro{',loop' if backend == 'file' else ''} {device} /mnt/look && "
+    script += "cat /mnt/look/var/log/nginx/access.log; umount /mnt/look"
+    return lab.on_storage("sh", "-c", script)
+
+
+@pytest.mark.parametrize(
+    ("backend", "method"),
+    [pytest.param(*pair, marks=[] if pair in IN_CI else [pytest.mark.extended]) for pair in PAIRS],
+)
+def test_a_machine_boots_its_root(matrix: LabSession, backend: str, method: str, tmp_path: Path) -> None:
+    lab, name = matrix, f"{backend}-{method}".replace("_", "-")
+    size = ["--size-mib", str(SIZE_MIB)] if method != "nfs" or backend == "lvm" else []
+    created = lab.openqrm(
+        *("image", "create", name, "--storage", backend, "--deployment", method, "--recipe", str(RECIPE)), *size
+    )
+    lab.openqrm("appliance", "create", name, "--image", name)
+    started = lab.openqrm("appliance", "start", name)
+    node = lab.resource("node01")
+    assert "disk of its own" in lab.page(node.address)
+    (grant,) = grants(lab, method, tmp_path)
+    assert grant["sessions"] > 0
+
+    log = lab.console("node01")
+    log.write_text("")
+    stopped = lab.openqrm("appliance", "stop", name)
+    assert "openqrm: root unmounted" in log.read_text(errors="replace")
+    assert grants(lab, method, tmp_path) == []
+    assert "GET / " in access_log(lab, backend, method, f"{name}-0")
+    again = lab.openqrm("appliance", "start", name, "--boot", "reset")
+    assert "disk of its own" in lab.page(lab.resource("node01").address)
+    lab.openqrm("appliance", "stop", name)
+    lab.openqrm("appliance", "remove", name, "--yes")
+    for image in (f"{name}-0", name):
+        lab.openqrm("image", "remove", image, "--yes", "--destroy-data")
+    times = {"create": created, "start": started, "stop": stopped, "start_by_reset": again}
+    record(backend, method, {step: round(done.seconds, 1) for step, done in times.items()})
