@@ -45,11 +45,11 @@ class Context:
     tx: Writer
     config: Config
     types: TypeRegistry
-    numbers: dict[tuple[str, str], int] = field(default_factory=dict)  # (storage, volume) -> id, of those it was told
+    volumes: dict[tuple[str, str], Volume] = field(default_factory=dict)  # by storage and name, of those it was told
 
     def remember(self, volumes: Iterable[Volume]) -> None:
-        """Takes note of the volumes' numbers, which storage networks name them by."""
-        self.numbers.update({(volume.storage, volume.name): volume.id for volume in volumes})
+        """Takes note of volumes: their numbers, which storage networks name them by, and their sizes."""
+        self.volumes.update({(volume.storage, volume.name): volume for volume in volumes})
 
     @cached_property
     def kernels(self) -> dict[str, Kernel]:
@@ -112,8 +112,8 @@ class Context:
             )
         path = backend.volume_path[presents].format(location=storage.location, volume=image.volume)
         hook = tree.blob(deployment.hook)[0] if deployment.hook else ""
-        number = self.numbers.get((image.storage, image.volume), 0)
-        return Root(image, storage, path, deployment, hook, presents, number)
+        known = self.volumes.get((image.storage, image.volume))
+        return Root(image, storage, path, deployment, hook, presents, known.id if known else 0)
 
     def manifest(self, member: Member) -> str:
         """The text of the member's manifest."""
@@ -148,11 +148,13 @@ class Context:
                 found[service.unit] = tree.blob(service.program)
         return found
 
-    def volume_item(self, storage: Storage, volume: str, presents: str) -> dict[str, object]:
-        """What a verb of the storage's type is told of a volume; what it is only where the type presents several."""
+    def volume_item(self, storage: Storage, volume: str, presents: str, size_mib: int = 0) -> dict[str, object]:
+        """What a verb of the storage's type is told of a volume: its size if it has one, and what it is where the type
+        presents several."""
         item: dict[str, object] = {"name": volume, "location": storage.location}
-        several = len(self.types.get("storage", storage.type).presents) > 1
-        return item | {"presents": presents} if several else item
+        if len(self.types.get("storage", storage.type).presents) > 1:
+            item["presents"] = presents
+        return item | {"size_mib": size_mib} if size_mib else item
 
     def private_root(self, member: Member) -> Root | None:
         """Where the member's private directories are, None where it has none."""

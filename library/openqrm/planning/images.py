@@ -156,7 +156,7 @@ def _create_steps(context: Context, storage: Storage, volume: Volume, presents: 
             f"Volume {storage.name}/{volume.name} has no size, which a block device has.",
             remedy="Give size_mib, as 4096: what the system in it needs, and room to grow.",
         )
-    item = context.volume_item(storage, volume.name, presents) | {"size_mib": volume.size_mib}
+    item = context.volume_item(storage, volume.name, presents, volume.size_mib)
     if archive:
         item["archive"] = archive
     return [Step(CREATE, storage.host, role, "volume_create", item, "volume_remove")]

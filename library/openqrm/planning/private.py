@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from openqrm import desired
+from openqrm.boot.manifest import Root
 from openqrm.errors import ConflictError, InUseError
 from openqrm.model import Plan, Volume
 from openqrm.names import check_name
@@ -43,11 +44,17 @@ def _volumes(context: Context, members: Sequence[Member]) -> list[tuple[Member, 
     return [
         (
             member,
-            known.get((root.storage.name, root.image.volume))
-            or Volume(0, root.image.volume, root.storage.name, parameters={OWNER: member.name, PENDING: True}),
+            known.get((root.storage.name, root.image.volume)) or _new_volume(context, member, root),
         )
         for member, root in roots
     ]
+
+
+def _new_volume(context: Context, member: Member, root: Root) -> Volume:
+    """A private volume that is to be made, as large as the image, from which it may be filled."""
+    image = context.volumes.get((member.image.storage, member.image.volume))
+    parameters = {OWNER: member.name, PENDING: True}
+    return Volume(0, root.image.volume, root.storage.name, image.size_mib if image else 0, parameters=parameters)
 
 
 def _pending(context: Context, members: Sequence[Member]) -> list[Volume]:
@@ -73,9 +80,7 @@ def remove_steps(stage: int, context: Context, members: Sequence[Member]) -> lis
 
 def _step(stage: int, context: Context, volume: Volume, verb: str, undo: str = "") -> Step:
     storage = context.storages[volume.storage]
-    item = context.volume_item(storage, volume.name, "filesystem")
-    if verb == "volume_create":
-        item["size_mib"] = volume.size_mib
+    item = context.volume_item(storage, volume.name, "filesystem", volume.size_mib if verb == "volume_create" else 0)
     return Step(stage, storage.host, context.types.get("storage", storage.type).role, verb, item, undo)
 
 

@@ -140,9 +140,12 @@ def _images(context: Context, appliances: Sequence[Appliance]) -> tuple[dict[tup
                     remedy=f"Remove or rename image {name}, or set the appliance's image.",
                 )
             images[appliance.name, number] = image
+    sources = [golden[image.parent] for image in new]
+    found = context.tx.named("volume", {f"{source.storage}/{source.volume}" for source in sources}) if new else []
+    sizes = {(volume.storage, volume.name): volume.size_mib for volume in found}
     volumes = [
-        Volume(0, image.volume, image.storage, parent=golden[image.parent].volume, parameters={PENDING: True})
-        for image in new
+        Volume(0, image.volume, image.storage, sizes[source.storage, source.volume], source.volume, {PENDING: True})
+        for image, source in zip(new, sources, strict=True)
     ]
     context.tx.save(volumes)
     context.tx.save(new)

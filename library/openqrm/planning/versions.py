@@ -1,8 +1,8 @@
 """The life of an image after its creation, as plans: clones, versions and going back to one, size, name.
 
-A version is a volume beside the image's own that stays as the image was: a clone, or a snapshot where the storage has no
-clones. Going back clones the version and has the image use that; what it used before becomes a version itself, so that no
-data is lost.
+A version is a volume beside the image's own that stays as the image was: a clone, or a snapshot where the storage has
+no clones. Going back clones the version and has the image use that; what it used before becomes a version itself, so
+that no data is lost.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _draw_sizes(context: Context, names: Sequence[str], arguments: Arguments, _p
                 f"Storage {root.storage.name} ({backend.name}) cannot resize volumes.",
                 remedy="Keep the image on another storage.",
             )
-        item = context.volume_item(root.storage, image.volume, root.presents) | {"size_mib": sizes[image.name]}
+        item = context.volume_item(root.storage, image.volume, root.presents, int(str(sizes[image.name])))
         steps.append(Step(CREATE, root.storage.host, backend.role, "volume_resize", item))
         objects.append({"kind": "image", "name": image.name, "size_mib": sizes[image.name]})
     return Drawing(steps, tuple(objects))
