@@ -1,4 +1,4 @@
-"""Runs verbs of roles on localhost by ansible-playbook and returns what they gave."""
+"""Runs verbs of roles by ansible-playbook, on localhost or another host, and returns what they gave."""
 
 from __future__ import annotations
 
@@ -28,8 +28,24 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Command:
+    """One command on the host, as a step between verbs; it may fail."""
+
+    argv: Sequence[str]
+    stdin: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where steps run: a host of an inventory (a file or directory; None: localhost, by a local connection)."""
+
+    name: str = "localhost"
+    inventory: Path | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a step gave: the role's result, or the message it failed with."""
+    """What a step gave: the role's or command's result, or the message it failed with."""
 
     result: Mapping[str, Any]
     failed: str = ""
@@ -45,39 +61,58 @@ class Outcome:
         return list(self.result["items"])
 
 
-def run(directory: Path, steps: Sequence[Step], variables: Mapping[str, Any], collections: str = "") -> list[Outcome]:
+LOCALHOST = Host()
+
+
+def run(
+    directory: Path,
+    steps: Sequence[Step | Command],
+    variables: Mapping[str, Any],
+    collections: str = "",
+    host: Host = LOCALHOST,
+    timeout_s: int = TIMEOUT_S,
+) -> list[Outcome]:
     """The outcomes of the steps, carried out in order by one playbook; a step that fails does not end the play.
 
-    `collections`: further directories that hold `ansible_collections`. Any warning of the run is a failure.
+    `collections`: further directories that hold `ansible_collections`. On localhost a warning of the run is a failure.
     """
-    playbook = directory / "playbook.yml"
+    playbook, inventory = directory / "playbook.yml", host.inventory or directory / "hosts"
+    local = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
     play = {
-        "hosts": "localhost",
+        "hosts": host.name,
         "gather_facts": False,
-        "connection": "local",
-        "vars": {"ansible_python_interpreter": sys.executable, **variables},
+        "vars": {**({} if host.inventory else local), **variables},
         "tasks": [_task(number, step) for number, step in enumerate(steps)],
     }
     playbook.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
-    (directory / "hosts").write_text("localhost\n", encoding="utf-8")
-    data = _play(playbook, collections)
+    if not host.inventory:
+        inventory.write_text(f"{host.name}\n", encoding="utf-8")
+    data = _play(playbook, inventory, collections, timeout_s, strict=not host.inventory)
     facts: dict[str, Any] = {}
     for task in data["plays"][0]["tasks"]:
-        facts |= task["hosts"].get("localhost", {}).get("ansible_facts", {})
+        facts |= task["hosts"].get(host.name, {}).get("ansible_facts", {})
     return [_outcome(facts[f"outcome_{number}"]) for number in range(len(steps))]
 
 
-def _task(number: int, step: Step) -> dict[str, Any]:
-    role = step.role.rpartition(".")[2]
+def _task(number: int, step: Step | Command) -> dict[str, Any]:
+    if isinstance(step, Command):
+        action = {"argv": list(step.argv), "stdin": step.stdin, "stdin_add_newline": False, "strip_empty_ends": False}
+        task = {"name": "Run the command", "ansible.builtin.command": action, "register": "command_result"}
+        return _noted(number, {**task, "failed_when": False}, "command", {})
     include: dict[str, Any] = {"name": step.role, "tasks_from": step.verb}
     if step.check:
         include["apply"] = {"check_mode": True}
+    task = {"name": "Run the verb", "ansible.builtin.include_role": include}
+    return _noted(number, task, step.role.rpartition(".")[2], step.variables)
+
+
+def _noted(number: int, task: dict[str, Any], name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": f"Step {number}",
-        "vars": dict(step.variables),
+        "vars": dict(variables),
         "block": [
-            {"name": "Run the verb", "ansible.builtin.include_role": include},
-            {"name": "Note", "ansible.builtin.set_fact": {f"outcome_{number}": {"result": f"{{{{ {role}_result }}}}"}}},
+            task,
+            {"name": "Note", "ansible.builtin.set_fact": {f"outcome_{number}": {"result": f"{{{{ {name}_result }}}}"}}},
         ],
         "rescue": [
             {
@@ -90,7 +125,7 @@ def _task(number: int, step: Step) -> dict[str, Any]:
     }
 
 
-def _play(playbook: Path, collections: str) -> dict[str, Any]:
+def _play(playbook: Path, inventory: Path, collections: str, timeout_s: int, strict: bool) -> dict[str, Any]:
     paths = os.pathsep.join(path for path in (str(ROOT / "collection"), collections) if path)
     settings = {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -100,15 +135,15 @@ def _play(playbook: Path, collections: str) -> dict[str, Any]:
         "PYTHONPATH": str(ROOT / "library"),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "-i", str(playbook.parent / "hosts"), str(playbook)],
+        [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(playbook)],
         env=os.environ | settings,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "WARNING" not in done.stderr, done.stderr
+    assert not strict or "WARNING" not in done.stderr, done.stderr
     data: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
     return data
 

@@ -1,0 +1,141 @@
+"""What is held against the suite: the storage types of this collection on new file systems, or one that is named."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openqrm.types import TypeInfo, TypeRegistry
+
+from tests.conformance.script import Case, Script, Target, kinds_of, play
+from tests.conformance.storage_cases import CASES
+from tests.support.roles import LOCALHOST, Host
+
+DISK_MIB = 1024
+
+
+@dataclass(frozen=True)
+class Local:
+    """A storage type of this collection on a new file system, made by `make` (empty: tmpfs)."""
+
+    type: str
+    make: tuple[str, ...]
+    lacks: frozenset[str] = frozenset()
+
+
+XFS, EXT4 = ("mkfs.xfs", "-q", "-m", "reflink=1"), ("mkfs.ext4", "-q", "-F")
+LOCAL = {
+    "directory on tmpfs": Local("directory", (), frozenset({"snapshot"})),
+    "directory on xfs": Local("directory", XFS),
+    "file on ext4": Local("file", EXT4),
+    "file on xfs": Local("file", XFS),
+    "btrfs": Local("btrfs", ("mkfs.btrfs", "-q")),
+}
+"""What runs on any machine. Other types need a server with more in its kernel: see docs/conformance.md."""
+
+
+class Conformance:
+    """The outcomes of all cases at one target, which are run by one playbook when the first is asked for."""
+
+    def __init__(self, target: Target, directory: Path) -> None:
+        self.target = target
+        self._directory = directory
+        self._prefix = f"conf{secrets.token_hex(3)}-"
+        self._running: dict[str, Case] = {}
+
+    def verify(self, name: str) -> None:
+        """Raise AssertionError unless the target does what the case demands."""
+        if not self._running:
+            self._run()
+        with contextlib.suppress(StopIteration):
+            next(self._running[name])
+
+    def _run(self) -> None:
+        self._running, scripts = begin(self.target, self._prefix, self._directory, CASES)
+        play(scripts, self._directory)
+
+
+def begin(
+    target: Target, prefix: str, directory: Path, cases: dict[str, tuple[str, Callable[[Script], Case]]]
+) -> tuple[dict[str, Case], list[Script]]:
+    """Have the cases that the target can do write their scripts; preparing the location comes first."""
+    first = Script(target, prefix, directory)
+    first.prepare()
+    running, scripts = {}, [first]
+    for number, (name, (capability, case)) in enumerate(cases.items()):
+        if not capability or target.can(capability):
+            scripts.append(Script(target, f"{prefix}{number}-", directory))
+            running[name] = case(scripts[-1])
+            next(running[name])
+    return running, scripts
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the cases at the target that the command line names, else at the local ones."""
+    if "conformance" not in metafunc.fixturenames:
+        return
+    named = metafunc.config.getoption("--type")
+    places = list(named_targets(metafunc.config)) if named else list(LOCAL)
+    names = [place.presents if isinstance(place, Target) else place for place in places]
+    metafunc.parametrize("conformance", places, indirect=True, ids=names, scope="module")
+    metafunc.parametrize("case", list(CASES))
+
+
+def named_targets(config: pytest.Config) -> Iterator[Target]:
+    """The target of the command line, for each kind of volume that its type presents."""
+    role: str = config.getoption("--type")
+    location, inventory = config.getoption("--location"), config.getoption("--inventory")
+    assert location, "--location is missing: give where volumes may be made"
+    info = type_of(role)
+    host = Host(config.getoption("--host"), Path(inventory).resolve()) if inventory else LOCALHOST
+    variables: dict[str, Any] = json.loads(config.getoption("--variables"))
+    lacks = frozenset(config.getoption("--lacks").split())
+    for presents in kinds_of(info):
+        yield Target(info, location, presents, host, lacks, variables, config.getoption("--size-mib"))
+
+
+def type_of(role: str) -> TypeInfo:
+    """The storage type that a role provides, named with its collection."""
+    collection = role.rpartition(".")[0]
+    types = {info.role: info for info in TypeRegistry.load([collection]).family("storage")}
+    assert role in types, f"{role} is no storage type; known: {', '.join(types)}"
+    return types[role]
+
+
+@pytest.fixture(scope="module")
+def conformance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conformance]:
+    """The suite at one target."""
+    directory = tmp_path_factory.mktemp("conformance")
+    if isinstance(request.param, Target):
+        yield Conformance(request.param, directory)
+        return
+    local = LOCAL[request.param]
+    with mounted(local.make, directory) as mount:
+        info = TypeRegistry.load([]).get("storage", local.type)
+        yield Conformance(Target(info, str(mount / "volumes"), kinds_of(info)[0], lacks=local.lacks), directory)
+
+
+@contextlib.contextmanager
+def mounted(make: tuple[str, ...], directory: Path) -> Iterator[Path]:
+    """A new file system of DISK_MIB, mounted below the directory."""
+    disk, mount = directory / "disk", directory / "mount"
+    mount.mkdir()
+    if make:
+        with disk.open("wb") as stream:
+            stream.truncate(DISK_MIB << 20)
+        subprocess.run([*make, str(disk)], check=True, timeout=60, capture_output=True)
+        command = ["mount", "-o", "loop", str(disk), str(mount)]
+    else:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "conformance", str(mount)]
+    subprocess.run(command, check=True, timeout=60)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", str(mount)], check=True, timeout=60)

@@ -1,0 +1,23 @@
+"""Every storage type keeps the promises of its family: the suite of storage_cases, at each target."""
+
+from __future__ import annotations
+
+from openqrm.types import TypeRegistry
+
+from tests.conformance.conftest import LOCAL, Conformance
+from tests.conformance.storage_cases import CASES
+
+# Types whose volumes are in no place of their own, or need a server that a test does not find everywhere.
+ELSEWHERE = {"fake"}
+
+
+def test_storage_type(conformance: Conformance, case: str) -> None:
+    capability, _case = CASES[case]
+    if capability and not conformance.target.can(capability):
+        return  # that it is refused is the case "lacking"
+    conformance.verify(case)
+
+
+def test_all_types_of_the_collection_are_held_against_the_suite() -> None:
+    types = {info.name for info in TypeRegistry.load([]).family("storage")}
+    assert types == {local.type for local in LOCAL.values()} | ELSEWHERE
