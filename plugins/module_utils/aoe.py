@@ -14,7 +14,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -82,8 +81,8 @@ class Processes:
 
     def start(self, arguments):
         """Start a vblade that outlives this process."""
-        null = subprocess.DEVNULL
-        subprocess.Popen([PROGRAM, *arguments], stdin=null, stdout=null, stderr=null, start_new_session=True, cwd="/")
+        null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+        os.posix_spawn(PROGRAM, [PROGRAM, *arguments], {"PATH": "/usr/sbin:/usr/bin"}, file_actions=null, setsid=True)
 
     def kill(self, pid):
         """End a process at once: vblade keeps nothing that it would have to write."""

@@ -141,6 +141,9 @@ def restore(server, wait_s):
         while True:
             grants, problems = server.written(), {}
             for path in sorted({path for path, _client in server.unserved(grants)}):
+                if volume_size(path) is None:
+                    problems[path] = "there is no such block device or file"
+                    continue
                 try:
                     server.serve(grants, {path})
                 except OSError as error:

@@ -20,6 +20,9 @@ import os
 import time
 from pathlib import Path
 
+# Seconds that removing one object may take beside the limit for the sessions, where many are removed.
+EACH_S = 0.5
+
 
 class ConfigFs:
     """A part of configfs, as /sys/kernel/config/target."""
@@ -78,6 +81,11 @@ class ConfigFs:
     def write(self, path, value):
         """Write an attribute, in one piece as the kernel wants it. Raises OSError with the attribute's name."""
         (self.root / path).write_text(value, encoding="ascii")
+
+    def disable(self, path):
+        """Switch an object off, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self.write(f"{path}/enable", "0")
 
     def unlink(self, path):
         """Remove a link, if it is there."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible_collections.openqrm.datacenter.plugins.module_utils.block_grants import BlockServer, volume_size
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import run
-from ansible_collections.openqrm.datacenter.plugins.module_utils.configfs import ConfigFs, within
+from ansible_collections.openqrm.datacenter.plugins.module_utils.configfs import EACH_S, ConfigFs, within
 from ansible_collections.openqrm.datacenter.plugins.module_utils.grants import GrantError
 
 CONFIGFS = "/sys/kernel/config/target"
@@ -152,7 +152,7 @@ class LioServer(BlockServer):
             for target in dict.fromkeys(unused):
                 self._remove(target)
 
-        problem = within(self._timeout_s, remove) if acls else None
+        problem = within(self._timeout_s + EACH_S * len(pairs), remove) if acls else None
         left = {pair: int(pair in acls and self._tree.has(acls[pair])) for pair in pairs}
         if problem and not any(left.values()):
             raise OSError(problem)
@@ -182,8 +182,7 @@ class LioServer(BlockServer):
     def _remove(self, target):
         """Remove a target with all that is left of it, then its back end."""
         tpg = tpg_of(target)
-        if self._tree.has(tpg):
-            self._tree.write(f"{tpg}/enable", "0")
+        self._tree.disable(tpg)
         for initiator in self._tree.names(f"{tpg}/acls"):
             acl = acl_of(target, initiator)
             self._tree.unlink(f"{acl}/lun_0/volume")

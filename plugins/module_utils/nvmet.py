@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ansible_collections.openqrm.datacenter.plugins.module_utils.block_grants import BlockServer, volume_size
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import run
-from ansible_collections.openqrm.datacenter.plugins.module_utils.configfs import ConfigFs, within
+from ansible_collections.openqrm.datacenter.plugins.module_utils.configfs import EACH_S, ConfigFs, within
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import read_text
 from ansible_collections.openqrm.datacenter.plugins.module_utils.grants import GrantError
 from ansible_collections.openqrm.datacenter.plugins.module_utils.loops import Loops
@@ -163,7 +163,7 @@ class NvmetServer(BlockServer):
                 # A namespace that is in use cannot be changed.
                 for pair, name in found.items():
                     if (pair == (path, host)) != (name == subsystem):
-                        self._remove(name)
+                        self._remove(name, self._loops.all())
                 self._tree.apply([("directory", f"hosts/{host}", "")])
                 if value["secret"] and self._authentication == "required" and not self._has_authentication(host):
                     raise GrantError("The kernel of this server has no NVMe authentication (CONFIG_NVME_TARGET_AUTH).")
@@ -181,11 +181,12 @@ class NvmetServer(BlockServer):
         def remove():
             for subsystem in subsystems.values():
                 self._cut(subsystem)
+            loops = self._loops.all()
             for subsystem in subsystems.values():
-                self._remove(subsystem)
+                self._remove(subsystem, loops)
 
-        deadline = time.monotonic() + self._timeout_s
-        problem = within(self._timeout_s, remove) if subsystems else None
+        deadline = time.monotonic() + self._timeout_s + EACH_S * len(pairs)
+        problem = within(self._timeout_s + EACH_S * len(pairs), remove) if subsystems else None
         left = {pair: int(pair in subsystems and self._tree.has(subsystems[pair])) for pair in pairs}
         if problem and not any(left.values()):
             raise OSError(problem)
@@ -229,15 +230,17 @@ class NvmetServer(BlockServer):
         for port in self._tree.names("ports"):
             self._tree.unlink(f"ports/{port}/subsystems/{Path(subsystem).name}")
 
-    def _remove(self, subsystem):
-        """Remove a subsystem. The kernel is done with the namespace when no request is under way any more."""
+    def _remove(self, subsystem, loops):
+        """Remove a subsystem, and its loop device if it has one of ``loops``.
+
+        The kernel is done with the namespace when no request is under way any more.
+        """
         self._cut(subsystem)
-        if self._tree.has(f"{subsystem}/namespaces/1"):
-            self._tree.write(f"{subsystem}/namespaces/1/enable", "0")
+        self._tree.disable(f"{subsystem}/namespaces/1")
         device = self._tree.read(f"{subsystem}/namespaces/1/device_path")
         self._tree.remove(f"{subsystem}/namespaces/1")
         self._tree.remove(subsystem)
-        if device in self._loops.all():
+        if device in loops:
             self._loops.detach(device)
 
     def _connected(self):

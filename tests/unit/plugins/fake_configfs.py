@@ -1,4 +1,4 @@
-"""A directory tree that behaves as the kernel's configfs does: objects come with attributes and groups, and go whole."""
+"""A directory tree that behaves as configfs does: objects come with attributes and groups, and go whole."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.unit.plugins.fake_configfs import LIO, FakeConfigFs
 from tests.unit.plugins.module_cases import run_module
 
 NODE, OTHER = "iqn.2010-09.com.openqrm:node01", "iqn.2010-09.com.openqrm:node02"
-SECRET = "correct-horse-9"
+WORD = "correct-horse-9"
 TPG = "iscsi/iqn.2010-09.com.openqrm:san1.web01-0/tpgt_1"
 
 
@@ -90,7 +90,7 @@ def test_grants_come_and_go(server: Server, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_the_kernel_is_told(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    call(capsys, server, grant(server, secret=SECRET))
+    call(capsys, server, grant(server, secret=WORD))
     tree = server.tree
     assert tree.read(f"{lio.FILES}/san1.web01-0/control") == (
         f"fd_dev_name={server.volumes[0]},fd_dev_size=4096,fd_buffered_io=1"
@@ -103,19 +103,19 @@ def test_what_the_kernel_is_told(server: Server, capsys: pytest.CaptureFixture[s
         "demo_mode_write_protect": "1",
         "prod_mode_write_protect": "0",
     }
-    assert [tree.read(f"{TPG}/acls/{NODE}/auth/{name}") for name in ("userid", "password")] == [NODE, SECRET]
+    assert [tree.read(f"{TPG}/acls/{NODE}/auth/{name}") for name in ("userid", "password")] == [NODE, WORD]
     assert server.tree.log[-1] == f"write {TPG}/enable 1", "nobody gets in before all is as it should be"
 
 
 def test_the_secret_is_in_one_file_only(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    result = call(capsys, server, grant(server, secret=SECRET))
-    assert SECRET not in json.dumps(result)
+    result = call(capsys, server, grant(server, secret=WORD))
+    assert WORD not in json.dumps(result)
     assert "with a secret" in json.dumps(result["diff"])
-    (path,) = [path for path in server.state.iterdir() if SECRET in path.read_text()]
+    (path,) = [path for path in server.state.iterdir() if WORD in path.read_text()]
     assert (path.name, path.stat().st_mode & 0o777) == ("iscsi.json", 0o600)
-    changed = call(capsys, server, grant(server, secret=f"{SECRET}9"))
-    assert changed["changed"] and SECRET not in json.dumps(changed)
-    assert server.tree.read(f"{TPG}/acls/{NODE}/auth/password") == f"{SECRET}9"
+    changed = call(capsys, server, grant(server, secret=f"{WORD}9"))
+    assert changed["changed"] and WORD not in json.dumps(changed)
+    assert server.tree.read(f"{TPG}/acls/{NODE}/auth/password") == f"{WORD}9"
 
 
 def test_a_shared_volume_is_read_only_for_each(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +142,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "directory": ({"path": "/usr"}, "there is no such block device or file"),
     "secret": ({"secret": "short"}, "a secret has 12 to 128"),
     "secret of two lines": ({"secret": "a" * 12 + "\n"}, "a secret has 12 to 128"),
-    "mixed": ({"secret": SECRET, "client": {"iqn": OTHER}}, "give all of its clients a secret, or none"),
+    "mixed": ({"secret": WORD, "client": {"iqn": OTHER}}, "give all of its clients a secret, or none"),
     "two targets": ({"target": "san1.other", "client": {"iqn": OTHER}}, "it has the targets"),
 }
 
