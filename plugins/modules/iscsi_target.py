@@ -68,7 +68,8 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.grants import G
 
 def main():
     """Run the module."""
-    module = AnsibleModule(argument_spec=dict(ISCSI, **GRANTS, chap={"type": "bool", "default": True}), supports_check_mode=True)
+    chap = {"type": "bool", "default": True}
+    module = AnsibleModule(argument_spec=dict(ISCSI, **GRANTS, chap=chap), supports_check_mode=True)
     options = module.params
     try:
         server = server_of("iscsi", options)

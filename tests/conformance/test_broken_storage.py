@@ -89,7 +89,9 @@ FAULTS = {
   loop: "{{{{ storage_volumes }}}}"
   register: found
 - ansible.builtin.set_fact:
-    storage_broken_result: {{changed: "{{{{ found.changed }}}}", items: "{{{{ found.results | map(attribute='items') | flatten }}}}"}}
+    storage_broken_result:
+      changed: "{{{{ found.changed }}}}"
+      items: "{{{{ found.results | map(attribute='items') | flatten }}}}"
 """,
         "bad object",
         "something was touched although one object is bad",

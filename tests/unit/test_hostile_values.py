@@ -7,6 +7,7 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ import jinja2
 import pytest
 import yaml
 from ansible_collections.openqrm.datacenter.plugins.module_utils import (
+    btrfs_volumes,
     directories,
     dnsmasq,
+    file_volumes,
     kernel_build,
+    lio,
+    lvm_volumes,
     nfs_grants,
+    nvmet,
+    volumes,
 )
 from ansible_collections.openqrm.datacenter.plugins.modules import image_build
 from hypothesis import given, settings
@@ -208,7 +215,7 @@ def test_hostile_text_stays_data_in_a_manifest(text: str, parameter: str) -> Non
     image, storage = Image(0, "i", "s", "v", "nfs"), Storage(0, "s", "directory", "h", "/l", "10.0.0.1")
     appliance = Appliance(0, "web", "k", "i", parameters={"fstab": [text], "hosts": [parameter]})
     resource = Resource(0, "n", nics=(Nic("52:54:00:00:00:01"),))
-    root = manifest.Root(image, storage, "/l/v", nfs, "d" * 64)
+    root = manifest.Root(image, storage, "/l/v", nfs, "d" * 64, "filesystem")
     content = manifest.assigned_manifest(
         resource, BASE, "quiet", "a" * 64, appliance, Assignment(1, "web", 0, "n", "i", 1, 1), root
     )
@@ -236,17 +243,32 @@ def recorded() -> tuple[list[list[str]], Callable[..., str]]:
 def test_modules_refuse_hostile_names_before_any_command(text: str) -> None:
     argvs, run = recorded()
     grant = {"path": "/srv/v", "client": {"address": "10.0.0.1"}}
+    backends = [
+        directories.Directories(command=run),
+        file_volumes.Files(command=run),
+        btrfs_volumes.Btrfs(command=run),
+        lvm_volumes.LvmVolumes({"filesystem": "ext4", "timeout_s": 1}, command=run),
+    ]
+    targets = [lio.LioServer("/nowhere", 1, []), nvmet.NvmetServer("/nowhere", 1, [], 4420, "off")]
+    block = {
+        "path": "/dev/vg/v",
+        "target": "s.v",
+        "client": {"iqn": "iqn.2010-09.com.openqrm:n", "nqn": "nqn.2010-09.com.openqrm:n"},
+    }
     recipe = {"name": "i", "suite": "bookworm", "packages": [], "files": [], "archive": "a.tar.zst"}
     calls: list[Callable[[], object]] = [
-        lambda: directories.volume_path({"name": text, "location": "/srv"}),
-        lambda: directories.volume_path({"name": "v", "location": f"/srv/../{text}"}),
+        *(partial(volumes.check_list, backend, [{"name": text, "location": "/dev/vg0"}]) for backend in backends),
+        *(partial(volumes.check_list, backend, [{"name": "v", "location": f"/srv/../{text}"}]) for backend in backends),
         lambda: dnsmasq.dhcp_line({"name": text, "mac": "52:54:00:00:00:01", "address": "10.0.0.1"}),
         lambda: dnsmasq.dhcp_line({"name": "n", "mac": text, "address": "10.0.0.1"}),
         lambda: dnsmasq.dhcp_line({"name": "n", "mac": "52:54:00:00:00:01", "address": f"fe80::1%{text}"}),
         lambda: dnsmasq.dns_line({"name": "n", "address": text}),
-        lambda: nfs_grants.grant_key({**grant, "client": {"address": text}}),
-        lambda: nfs_grants.grant_key({**grant, "client": {"address": f"fe80::1%{text}"}}),
-        lambda: nfs_grants.grant_key({**grant, "path": f"/srv/../{text}"}),
+        lambda: nfs_grants.NfsServer().key({**grant, "client": {"address": text}}),
+        lambda: nfs_grants.NfsServer().key({**grant, "client": {"address": f"fe80::1%{text}"}}),
+        lambda: nfs_grants.NfsServer().key({**grant, "path": f"/srv/../{text}"}),
+        *(partial(server.key, {**block, "path": f"/dev/vg/../{text}"}) for server in targets),
+        *(partial(server.key, {**block, "client": {server.identity: text}}) for server in targets),
+        *(partial(server.check, {**block, "target": text}) for server in targets),
         lambda: kernel_build.package_fields(run, text),
         lambda: image_build.check({**recipe, "suite": text}),
         lambda: image_build.check({**recipe, "packages": [text]}),

@@ -460,7 +460,8 @@ def test_the_hook_gets_the_secret_of_the_grant(tmp_path: Path, given: str, said:
     (tmp_path / "hook").write_text('mount_root() { printf %s "$OPENQRM_SECRET"; }')
     run_hook = shell.LIBRARY.parent / "run-hook.sh"
     script = f"""
-sed 's,/run/openqrm/hook,{tmp_path}/hook,' {run_hook} > "$STATE/run-hook.sh"
+sed 's,/usr/lib/openqrm,{shell.LIBRARY},' {run_hook} > "$STATE/run-hook.sh"
+export OPENQRM_HOOK={tmp_path}/hook
 timeout() {{ busybox sh "$STATE/run-hook.sh" "$7"; }}
 OQM_SECRET=true OQM_PARAMETERS='' OQ_BOOT_MAC=52:54:00:12:34:56 OQ_ASKING=1
 oq_grant_secret && oq_run_hook mount_root
