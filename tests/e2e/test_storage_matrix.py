@@ -13,6 +13,8 @@ import yaml
 from tests.support.lab_session import RECIPE, LabSession
 from tests.support.storage_matrix import record
 
+pytestmark = pytest.mark.extended
+
 NAME = "e2e-matrix"
 SIZE_MIB = 1536
 GROUP, LOOP = "matrix", "/dev/loop7"
@@ -36,7 +38,6 @@ PAIRS = [
     ("lvm", "nvme_tcp"),
     ("file", "aoe"),
 ]
-IN_CI = PAIRS[:1]
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +98,7 @@ def access_log(lab: LabSession, backend: str, method: str, volume: str) -> str:
     return lab.on_storage("sh", "-c", script)
 
 
-@pytest.mark.parametrize(
-    ("backend", "method"),
-    [pytest.param(*pair, marks=[] if pair in IN_CI else [pytest.mark.extended]) for pair in PAIRS],
-)
+@pytest.mark.parametrize(("backend", "method"), PAIRS)
 def test_a_machine_boots_its_root(matrix: LabSession, backend: str, method: str, tmp_path: Path) -> None:
     lab, name = matrix, f"{backend}-{method}".replace("_", "-")
     size = ["--size-mib", str(SIZE_MIB)] if method != "nfs" or backend == "lvm" else []
