@@ -161,7 +161,7 @@ class Btrfs(PathBackend):
         for number in nested:  # grows while it is read
             nested.extend(below.get(number, ()))
         for number in reversed(nested):
-            self.run("btrfs", "subvolume", "delete", "--subvolid", str(number), str(paths[0].parent))
+            self.run("btrfs", "subvolume", "delete", "--subvolid", str(number), str(paths[0]))
 
     def compare_location(self, path):
         """Return a location as (found, wanted). Raises VolumeError unless it is, or can be made, on btrfs."""
