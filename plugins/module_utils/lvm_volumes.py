@@ -132,10 +132,19 @@ class LvmVolumes(Backend):
         checks = Checks(self, self._options, self._contents)
         if state == "present":
             checks.creation(volumes)
-        elif state == "absent":
+            return
+        if volumes:
+            self._wait_for_udev()
+        if state == "absent":
             checks.removal(volumes, self._mounts.places())
         else:
             checks.growth(volumes, self._mounts.places())
+
+    def _wait_for_udev(self):
+        """Have udev let go of volumes that were written just now: it looks into them, and would seem to use them."""
+        with contextlib.suppress(CommandError):  # it is busy for long, or not there: what is open is in use
+            self._run("udevadm", "settle", "--timeout=30")
+        self._groups = None
 
     # Making volumes
 

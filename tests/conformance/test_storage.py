@@ -8,7 +8,7 @@ from tests.conformance.conftest import LOCAL, Conformance
 from tests.conformance.storage_cases import CASES
 
 # Types whose volumes are in no place of their own, or need a server that a test does not find everywhere.
-ELSEWHERE = {"fake"}
+ELSEWHERE = {"fake", "lvm"}
 
 
 def test_storage_type(conformance: Conformance, case: str) -> None:
