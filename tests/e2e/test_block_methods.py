@@ -1,4 +1,4 @@
-"""Roots on block devices: they outlive an outage and a reboot of their server, and their writes end with their grant."""
+"""Roots on block devices outlive an outage and a reboot of their server, and their writes end with their grant."""
 
 from __future__ import annotations
 
