@@ -124,7 +124,7 @@ class Contents:
     def _mounted(self, path, kind, *argv):
         """Run a command while ``path`` is mounted at MOUNT_POINT, for that command alone."""
         Path(MOUNT_POINT).mkdir(mode=0o700, parents=True, exist_ok=True)
-        options = ["loop"] if Path(path).is_file() else ["rw"]
+        options = ["nosuid", "nodev", "noexec", *(["loop"] if Path(path).is_file() else [])]
         if kind == "xfs":
             options.append("nouuid")  # a clone has the UUID of its source, which may be mounted
         self._run(*UNSHARE, "sh", "-c", MOUNTED, MOUNT_POINT, kind, ",".join(options), str(path), *argv)
