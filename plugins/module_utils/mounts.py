@@ -15,8 +15,9 @@ from pathlib import Path
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import read_text, write_atomic
 
-# A volume that is missing does not keep the server from booting; servers of volumes start after they are mounted.
-OPTIONS = "nofail,x-systemd.before=nfs-server.service,x-systemd.before=openqrm-ganesha.service"
+# Devices and programs in a volume are not for this server. A volume that is missing does not keep it from booting; what
+# serves volumes starts after they are mounted.
+OPTIONS = "nosuid,nodev,nofail,x-systemd.before=nfs-server.service,x-systemd.before=openqrm-ganesha.service"
 ESCAPE = re.compile(r"\\([0-7]{3})")
 
 

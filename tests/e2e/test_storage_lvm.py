@@ -14,7 +14,6 @@ from tests.support.lvm_server import GROUP, MOUNTED, POOL, LvmServer, step
 
 pytestmark = pytest.mark.extended
 FILES = {"presents": "filesystem"}
-MODULE = "AnsiballZ_lvm_volume"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,6 @@ def server(lab: LabSession, tmp_path_factory: pytest.TempPathFactory) -> LvmServ
     lab.on_storage("mkfs.ext4", "-q", disk)
     named = {"storage_lvm_disks": [disk]}
     assert "Name the disks" in made.verb("prepare", **POOL).failed
-    assert "say how large" in made.verb("prepare", **named, storage_lvm_overwrite=True).failed
     assert "signatures of ext4" in made.verb("prepare", **named, **POOL).failed
     assert "is in use, at /srv/openqrm" in made.verb("prepare", storage_lvm_disks=["/dev/vdb"], **POOL).failed
     allowed = {**named, **POOL, "storage_lvm_overwrite": True}
@@ -161,10 +159,13 @@ def test_a_killed_run_is_finished_by_the_next(server: LvmServer, tmp_path: Path)
     thread = threading.Thread(target=lambda: failed.append(server.verb("volume_create", volume).failed))
     thread.start()
     lab = server.lab
-    lab.wait("the volume to be filled", lambda: unfinished(server))
-    lab.on_storage("sh", "-c", f"kill -KILL $(pgrep -f {MODULE}) $(pgrep -x tar)")
+    filling = lab.wait(
+        "the volume to be filled", lambda: lab.on_storage("sh", "-c", "pgrep -x unshare || true").strip()
+    )
+    lab.on_storage("sh", "-c", f"kill -KILL $(ps -o ppid= -p {filling}) {filling}")
     thread.join()
     assert failed[0], "it was killed"
+    assert unfinished(server) == ["killed"]
     listed, made, again = server.steps(
         [step("volume_list"), step("volume_create", volume), step("volume_create", volume)]
     )

@@ -20,7 +20,7 @@ from tests.unit.plugins.module_cases import run_module
 
 REPORT = Path(__file__).with_name("lvm") / "report.json"
 MOUNTED = "/srv/openqrm/lvm/dev/vg0"
-OPTIONS = "nofail,x-systemd.before=nfs-server.service,x-systemd.before=openqrm-ganesha.service"
+OPTIONS = "nosuid,nodev,nofail,x-systemd.before=nfs-server.service,x-systemd.before=openqrm-ganesha.service"
 UNSHARE = re.compile(r"unshare .*? sh -c .*? /run/openqrm/volume (\w+) \S+ (\S+) (.*)")
 
 
