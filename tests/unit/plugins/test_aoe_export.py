@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.openqrm.datacenter.plugins.module_utils import aoe, block_servers
 from ansible_collections.openqrm.datacenter.plugins.module_utils.aoe import AoeServer, Network, Processes, place_of
+from ansible_collections.openqrm.datacenter.plugins.module_utils.daemons import wait_until
 
 from tests.unit.plugins.module_cases import run_module
 
@@ -197,10 +198,16 @@ def test_processes_of_this_machine_are_told_by_their_program(monkeypatch: pytest
     program = shutil.which("sleep") or ""
     monkeypatch.setattr(aoe, "PROGRAM", program)
     processes = Processes()
-    processes.start(["4711"])
-    pids = [pid for pid, words in processes.all().items() if words == ["4711"]]
-    assert len(pids) == 1
-    processes.kill(pids[0])
+    words = [f"4711.{os.getpid()}"]
+    processes.start(words)
+    assert wait_until(lambda: one_of(processes, words), 10)
+    pids = one_of(processes, words)
     processes.kill(pids[0])
     os.waitpid(pids[0], 0)
-    assert pids[0] not in processes.all()
+    assert one_of(processes, words) == []
+    processes.kill(pids[0])
+
+
+def one_of(processes: Processes, arguments: list[str]) -> list[int]:
+    """The process with these arguments."""
+    return [pid for pid, words in processes.all().items() if words == arguments]

@@ -103,7 +103,7 @@ def test_the_installed_program_runs_by_itself(server: Server, capsys: pytest.Cap
 
 
 def test_all_that_the_program_imports_is_installed() -> None:
-    wanted, looked = {"block_restore"}, set()
+    wanted, looked = {"block_restore"}, set[str]()
     while todo := wanted - looked:
         name = todo.pop()
         looked.add(name)
