@@ -87,9 +87,9 @@ def main(settings_path):
     except (GrantError, CommandError, OSError) as error:
         problems = {kept["method"]: str(error)}
     for name, problem in problems.items():
-        print(f"{name}: {problem}", file=sys.stderr)
+        sys.stderr.write(f"{name}: {problem}\n")
     return int(bool(problems))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    raise SystemExit(main(sys.argv[1]))
