@@ -8,6 +8,9 @@ import pytest
 
 from tests.support import postgresql
 
+# Their assertions are not in a test module, and say as much as there.
+pytest.register_assert_rewrite("tests.conformance.storage_cases")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What tests/conformance takes to hold another storage type against its suite."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openqrm.paths import COLLECTION
 from openqrm.types import TypeInfo, TypeRegistry
 
 from tests.conformance.script import Case, Script, Target, kinds_of, play
@@ -25,18 +26,18 @@ DISK_MIB = 1024
 class Local:
     """A storage type of this collection on a new file system, made by `make` (empty: tmpfs)."""
 
-    type: str
+    role: str
     make: tuple[str, ...]
     lacks: frozenset[str] = frozenset()
 
 
 XFS, EXT4 = ("mkfs.xfs", "-q", "-m", "reflink=1"), ("mkfs.ext4", "-q", "-F")
 LOCAL = {
-    "directory on tmpfs": Local("directory", (), frozenset({"snapshot"})),
-    "directory on xfs": Local("directory", XFS),
-    "file on ext4": Local("file", EXT4),
-    "file on xfs": Local("file", XFS),
-    "btrfs": Local("btrfs", ("mkfs.btrfs", "-q")),
+    "directory on tmpfs": Local("storage_directory", (), frozenset({"snapshot"})),
+    "directory on xfs": Local("storage_directory", XFS),
+    "file on ext4": Local("storage_file", EXT4),
+    "file on xfs": Local("storage_file", XFS),
+    "btrfs": Local("storage_btrfs", ("mkfs.btrfs", "-q")),
 }
 """What runs on any machine. Other types need a server with more in its kernel: see docs/conformance.md."""
 
@@ -118,7 +119,7 @@ def conformance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         return
     local = LOCAL[request.param]
     with mounted(local.make, directory) as mount:
-        info = TypeRegistry.load([]).get("storage", local.type)
+        info = type_of(f"{COLLECTION}.{local.role}")
         yield Conformance(Target(info, str(mount / "volumes"), kinds_of(info)[0], lacks=local.lacks), directory)
 
 

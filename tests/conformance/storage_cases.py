@@ -73,10 +73,10 @@ def bulk(s: Script) -> Case:
     made, found = s.verb("create", *volumes), s.list()
     removed = s.verb("remove", *reversed(volumes))
     yield
-    assert [item["name"] for item in made.items] == [volume["name"] for volume in volumes]
+    assert [item["name"] for item in made.items] == [v["name"] for v in volumes], "results are in another order"
     assert [item["changed"] for item in made.items] == [True, False, True, True, True]
     assert sorted(s.named(found)) == sorted(BULK)
-    assert [item["name"] for item in removed.items] == [volume["name"] for volume in reversed(volumes)]
+    assert [item["name"] for item in removed.items] == [v["name"] for v in reversed(volumes)]
 
 
 def archive(s: Script) -> Case:
@@ -248,9 +248,9 @@ def hostile_names(s: Script) -> Case:
     }
     after = s.list()
     yield
+    assert s.named(after) == s.named(before), "a hostile name does not keep the good volume from being made"
     assert [name for name, outcome in {**created, **removed}.items() if not outcome.failed] == []
     assert [location for location, outcome in located.items() if not outcome.failed] == []
-    assert s.named(after) == s.named(before)
 
 
 def lacking(s: Script) -> Case:
@@ -263,7 +263,7 @@ def lacking(s: Script) -> Case:
     refused = {verb: s.verb(verb, item) for verb, item in objects.items() if not s.target.can(verb)}
     after = s.list()
     yield
-    assert [verb for verb, outcome in refused.items() if not outcome.failed] == []
+    assert [verb for verb, outcome in refused.items() if not outcome.failed] == [], "what cannot be done is not refused"
     assert s.named(after) == s.named(before)
 
 

@@ -97,12 +97,12 @@ FAULTS = {
         "something was touched although one object is bad",
     ),
     "results in another order": Fault(
-        "create", around("{'items': found['items'] | reverse | list}"), "bulk", "At index 0 diff"
+        "create", around("{'items': found['items'] | reverse | list}"), "bulk", "results are in another order"
     ),
     "removal that only says so": Fault(
         "remove", around("{}", "absent", check_mode="true"), "remove", "a second removal changed something"
     ),
-    "resize that is refused by nobody": Fault("resize", around("{}"), "lacking", "['resize'] == []"),
+    "resize that is refused by nobody": Fault("resize", around("{}"), "lacking", "what cannot be done is not refused"),
 }
 
 

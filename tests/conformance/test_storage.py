@@ -8,7 +8,7 @@ from tests.conformance.conftest import LOCAL, Conformance
 from tests.conformance.storage_cases import CASES
 
 # Types whose volumes are in no place of their own, or need a server that is not everywhere: tests/e2e has it.
-ELSEWHERE = {"fake", "lvm", "zfs"}
+ELSEWHERE = {"storage_fake", "storage_lvm", "storage_zfs"}
 
 
 def test_storage_type(conformance: Conformance, case: str) -> None:
@@ -19,5 +19,5 @@ def test_storage_type(conformance: Conformance, case: str) -> None:
 
 
 def test_all_types_of_the_collection_are_held_against_the_suite() -> None:
-    types = {info.name for info in TypeRegistry.load([]).family("storage")}
-    assert types <= {local.type for local in LOCAL.values()} | ELSEWHERE
+    roles = {info.path.name for info in TypeRegistry.load([]).family("storage")}
+    assert roles <= {local.role for local in LOCAL.values()} | ELSEWHERE

@@ -159,7 +159,7 @@ def test_every_role_is_complete(role: Path) -> None:
 
 @pytest.mark.parametrize("role", ROLES, ids=relative)
 def test_every_role_has_a_target(role: Path) -> None:
-    assert is_used(role.name, "integration", "contracts", "e2e"), "no test below tests/ uses the role"
+    assert is_used(role.name, "integration", "contracts", "conformance", "e2e"), "no test below tests/ uses the role"
 
 
 @pytest.mark.parametrize("role", ROLES, ids=relative)
