@@ -104,7 +104,7 @@ class Btrfs(PathBackend):
         """Return what the subvolumes of a file system use and may use in bytes (None: no limit), by number; None where
         it has no quotas."""
         try:
-            lines = self.run("btrfs", "qgroup", "show", "-r", "--raw", str(path)).splitlines()
+            lines = self._run("btrfs", "qgroup", "show", "-r", "--raw", str(path)).splitlines()
         except CommandError as error:
             if "quota" in error.output and "not enabled" in error.output:
                 return None
@@ -120,40 +120,40 @@ class Btrfs(PathBackend):
         if volume.get("source"):
             source = self.source_path(volume)
             options = ["-r"] if volume.get("read_only") else []
-            self.run("btrfs", "subvolume", "snapshot", *options, str(source), str(new))
+            self._run("btrfs", "subvolume", "snapshot", *options, str(source), str(new))
             limit = (self._quota_groups[new.parent] or {}).get(read_subvolume(source).number, (None, None))[1]
             self._limit(new, limit)
             return
-        self.run("btrfs", "subvolume", "create", str(new))
+        self._run("btrfs", "subvolume", "create", str(new))
         new.chmod(0o755)
         if volume.get("size_mib") and self.size_mib(volume):
             self._limit(new, volume["size_mib"] * MIB)
         if volume.get("archive"):
-            self.run(*UNPACK, f"--file={volume['archive']}", f"--directory={new}")
+            self._run(*UNPACK, f"--file={volume['archive']}", f"--directory={new}")
 
     def grow(self, volumes):
         """Raise the limits of the volumes."""
         for volume in volumes:
             self._limit(self.path(volume), volume["size_mib"] * MIB)
         for location, _group in grouped(volumes):
-            self.run("sync", "--file-system", str(location))
+            self._run("sync", "--file-system", str(location))
 
     def _limit(self, path, limit):
         if limit is not None:
-            self.run("btrfs", "qgroup", "limit", str(limit), str(path))
+            self._run("btrfs", "qgroup", "limit", str(limit), str(path))
 
     def delete(self, paths):
         """Delete the subvolumes, with those that were made in them; nothing may be there."""
         there = [path for path in paths if is_subvolume(path)]
         if there:
             self._delete_nested(there)
-            self.run("btrfs", "subvolume", "delete", "--commit-after", *map(str, there))
+            self._run("btrfs", "subvolume", "delete", "--commit-after", *map(str, there))
         super().delete([path for path in paths if path not in there])
 
     def _delete_nested(self, paths):
         """Delete the subvolumes below others, the deepest first."""
         below = {}
-        for line in self.run("btrfs", "subvolume", "list", "-p", str(paths[0].parent)).splitlines():
+        for line in self._run("btrfs", "subvolume", "list", "-p", str(paths[0].parent)).splitlines():
             fields = line.split()
             below.setdefault(int(fields[fields.index("parent") + 1]), []).append(int(fields[1]))
         numbers = [read_subvolume(path).number for path in paths]
@@ -161,7 +161,7 @@ class Btrfs(PathBackend):
         for number in nested:  # grows while it is read
             nested.extend(below.get(number, ()))
         for number in reversed(nested):
-            self.run("btrfs", "subvolume", "delete", "--subvolid", str(number), str(paths[0]))
+            self._run("btrfs", "subvolume", "delete", "--subvolid", str(number), str(paths[0]))
 
     def compare_location(self, path):
         """Return a location as (found, wanted). Raises VolumeError unless it is, or can be made, on btrfs."""
@@ -172,9 +172,9 @@ class Btrfs(PathBackend):
         """Clear leftovers, and turn quotas on where they are wanted and off."""
         super().prepare(path)
         if self.quota_groups(path) is not None:
-            self.run("btrfs", "qgroup", "clear-stale", str(path))
+            self._run("btrfs", "qgroup", "clear-stale", str(path))
         elif self._quota != "none":
-            self.run("btrfs", "quota", "enable", *QUOTA_MODES[self._quota], str(path))
+            self._run("btrfs", "quota", "enable", *QUOTA_MODES[self._quota], str(path))
 
 
 def mib(size):

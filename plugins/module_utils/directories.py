@@ -52,13 +52,13 @@ class Directories(PathBackend):
     def fill(self, volume, new):
         """Make the directory: a clone, filled from an archive, or empty."""
         if volume.get("source"):
-            self.run(*CLONE, str(self.source_path(volume)), str(new))
+            self._run(*CLONE, str(self.source_path(volume)), str(new))
             mark(new, volume.get("read_only"))
             return
         new.mkdir()
         new.chmod(0o755)
         if volume.get("archive"):
-            self.run(*UNPACK, f"--file={volume['archive']}", f"--directory={new}")
+            self._run(*UNPACK, f"--file={volume['archive']}", f"--directory={new}")
 
 
 def is_snapshot(path):

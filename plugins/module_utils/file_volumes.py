@@ -77,7 +77,7 @@ class Files(PathBackend):
         if volume.get("source"):
             source = self.source_path(volume)
             if not share_blocks(source, new):
-                self.run("cp", "--reflink=never", "--sparse=always", "--", str(source), str(new))
+                self._run("cp", "--reflink=never", "--sparse=always", "--", str(source), str(new))
         else:
             os.truncate(new, volume["size_mib"] * MIB)
             if volume.get("archive"):
@@ -90,7 +90,7 @@ class Files(PathBackend):
             for volume in group:
                 os.truncate(self.path(volume), volume["size_mib"] * MIB)
                 self._contents.grow(self.path(volume))
-            self.run("sync", "--file-system", str(location))
+            self._run("sync", "--file-system", str(location))
 
 
 def check_unused(volumes):

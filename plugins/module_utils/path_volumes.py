@@ -41,7 +41,7 @@ class PathBackend(Backend):
         """Delete what is at the paths, with all that is in it; nothing may be there."""
         there = [str(path) for path in paths if os.path.lexists(path)]
         if there:
-            self.run("rm", "--recursive", "--force", "--one-file-system", "--", *there)
+            self._run("rm", "--recursive", "--force", "--one-file-system", "--", *there)
 
     def path(self, volume):
         """Return the volume's path, directly below its location."""
@@ -51,7 +51,7 @@ class PathBackend(Backend):
         """Return the path of the volume's source."""
         return self.path(dict(volume, name=volume["source"]))
 
-    def run(self, *argv):
+    def _run(self, *argv):
         """Return what a command prints."""
         return self._command(list(argv), timeout_s=self._timeout_s)
 
@@ -70,7 +70,7 @@ class PathBackend(Backend):
             try:
                 for volume in group:
                     self.fill(volume, staged[self.path(volume)])
-                self.run("sync", "--file-system", str(location))
+                self._run("sync", "--file-system", str(location))
                 for path, new in staged.items():
                     new.rename(path)
             except (commands.CommandError, OSError):
