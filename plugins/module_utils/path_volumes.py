@@ -13,7 +13,7 @@ import fcntl
 import os
 import secrets
 
-from ansible_collections.openqrm.datacenter.plugins.module_utils import commands
+from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import sync_directory
 from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import MIB, Backend, VolumeError, location_path
@@ -28,7 +28,7 @@ class PathBackend(Backend):
 
     SUFFIX = ""
 
-    def __init__(self, timeout_s=3600, command=commands.run):
+    def __init__(self, timeout_s=3600, command=run):
         """Keep how commands are run."""
         self._timeout_s = timeout_s
         self._command = command
@@ -73,7 +73,7 @@ class PathBackend(Backend):
                 self._run("sync", "--file-system", str(location))
                 for path, new in staged.items():
                     new.rename(path)
-            except (commands.CommandError, OSError):
+            except (CommandError, OSError):
                 self.delete(list(staged.values()))
                 raise
             sync_directory(location)

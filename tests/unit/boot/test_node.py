@@ -467,5 +467,4 @@ OQM_SECRET=true OQM_PARAMETERS='' OQ_BOOT_MAC=52:54:00:12:34:56 OQ_ASKING=1
 oq_grant_secret && oq_run_hook mount_root
 """
     done = shell.run_shell(script, tmp_path)
-    assert (done.returncode == 0) == bool(given), done.stderr
-    assert done.stdout.strip() == said
+    assert (done.returncode, done.stdout.strip()) == (0, said), done.stderr

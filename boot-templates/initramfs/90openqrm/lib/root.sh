@@ -21,7 +21,8 @@ oq_fetch_hook() {
 
 # Mount the root. The host name is set before: NFS servers tell clients apart by it.
 oq_mount_root() {
-    hostname "$OQM_HOSTNAME" && oq_grant_secret || return 1
+    hostname "$OQM_HOSTNAME" || return 1
+    oq_grant_secret
     case $OQM_ROOT_MODE in
         read-write) oq_mount_volume "$OQM_PARAMETERS" "$NEWROOT" rw ;;
         overlay | private) oq_mount_overlay ;;
