@@ -241,7 +241,7 @@ def test_stop_revokes_the_grant_and_keeps_the_volume(lab: LabSession) -> None:
 
 def test_token_of_the_idle_machine_is_bound_to_nothing(lab: LabSession, stopped: Service) -> None:
     with lab.center.store.read() as tx:
-        identity = tx.identity(stopped.node)
+        identity = tx.identity(lab.resource(stopped.node).name)
     assert identity is not None and identity.assignment == 0
 
 
