@@ -79,6 +79,11 @@ class LogicalVolume:
         return bool(self.origin) and not self.is_thin
 
     @property
+    def may_change(self):
+        """Whether something writes to it, so that a copy of it would be of no one moment."""
+        return self.is_open and self.writable
+
+    @property
     def is_own(self):
         """Whether it was made as a volume of this storage type."""
         return not self.tags.isdisjoint(PRESENTS.values())

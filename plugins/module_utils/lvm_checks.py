@@ -144,4 +144,4 @@ class Checks:
 def copies(volume, source):
     """Return how much room, in sizes of the volume, a classic one takes while it is made."""
     # A source in use is copied from a snapshot of it that is as large.
-    return 2 if source and source.is_open and not volume.get("read_only") else 1
+    return 2 if source and source.may_change and not volume.get("read_only") else 1

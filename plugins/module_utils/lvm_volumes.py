@@ -225,7 +225,7 @@ class LvmVolumes(Backend):
     def _copy(self, volume, source):
         """Copy a classic volume; one that is in use is copied from a snapshot of it."""
         group = group_name(volume["location"])
-        if not source.is_open:
+        if not source.may_change:
             self._contents.copy(f"/dev/{group}/{source.name}", device_of(volume))
             return
         still = f"{volume['name']}{STILL}"
@@ -250,6 +250,7 @@ class LvmVolumes(Backend):
                 left = there.get(name)
                 if left and NEW in left.tags:
                     self._mounts.unmount(places.get(left.device, []))
+                    self._mounts.drop([path_of(device_of(volume), "filesystem")])
                     self._run("lvremove", "--yes", f"{group_name(volume['location'])}/{name}")
 
     # Removing and growing volumes

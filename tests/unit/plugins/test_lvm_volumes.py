@@ -302,6 +302,12 @@ def test_a_classic_volume_in_use_is_copied_from_a_snapshot(server: Server, capsy
     ]
 
 
+def test_a_snapshot_in_use_is_copied_as_it_is(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.change("classic-snap", lv_attr="sri-aos---")
+    call(capsys, {"name": "copy", "source": "classic-snap"})
+    assert any(line.startswith("dd if=/dev/vg0/classic-snap of=/dev/vg0/copy ") for line in server.calls)
+
+
 BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "location": ({"name": "a", "location": "/srv"}, {}, "give the directory of a volume group"),
     "no name of a group": ({"name": "a", "location": "/dev/.."}, {}, "give the directory of a volume group"),
@@ -397,6 +403,7 @@ def test_what_fails_is_told_and_cleared_away(case: str, server: Server, capsys: 
     result = call(capsys, {"name": "new", "size_mib": 400, "presents": "filesystem"})
     assert "No space left on device" in result["msg"]
     assert server.calls[-1] == "lvremove --yes vg0/new"
+    assert "/dev/vg0/new" not in server.fstab
 
 
 def test_xfs_that_keeps_its_uuid_is_an_error(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
