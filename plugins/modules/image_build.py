@@ -109,11 +109,12 @@ items:
       type: int
 """
 
+import os
 import re
-import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.openqrm.datacenter.plugins.module_utils.builds import contained, workspace
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
 
@@ -171,15 +172,17 @@ def write_overlay(recipe, overlay):
 
 def build(recipe, timeout_s):
     """Build one archive; it appears whole or not at all. Raises CommandError."""
-    archive = Path(recipe["archive"])
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=archive.parent) as directory:
-        overlay = Path(directory, "overlay")
+    with workspace(recipe["archive"]) as directory:
+        if directory is None:
+            return
+        overlay = directory / "overlay"
         overlay.mkdir()
         write_overlay(recipe, overlay)
-        target = Path(directory, "root.tar.zst")
-        run(command(recipe, overlay, target), timeout_s=timeout_s)
-        target.replace(archive)
+        target = directory / "root.tar.zst"
+        # Not root, mmdebstrap builds as another user, who may not come to this directory.
+        environment = {"TMPDIR": str(directory)} if os.geteuid() == 0 else {}
+        run(contained(command(recipe, overlay, target)), timeout_s=timeout_s, environment=environment)
+        target.replace(recipe["archive"])
 
 
 def ensure(recipes, timeout_s, check_mode):

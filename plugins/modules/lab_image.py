@@ -74,17 +74,13 @@ digest:
   type: str
 """
 
-import fcntl
 import hashlib
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import (
-    CommandError,
-    run,
-)
+from ansible_collections.openqrm.datacenter.plugins.module_utils.builds import contained, workspace
+from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 
 ARTIFACTS = ("image", "vmlinuz", "initrd")
 APT_OPTIONS = ('APT::Install-Recommends "false"', 'Acquire::Languages "none"')
@@ -134,22 +130,13 @@ def disk_command(root, path):
 def build(params, directory, command):
     """Build the image, kernel and initramfs in ``directory``."""
     root = f"{directory}/root"
-    command(bootstrap_command(params["recipe_dir"], params["suite"], root), timeout_s=params["timeout_s"])
+    command(contained(bootstrap_command(params["recipe_dir"], params["suite"], root)), timeout_s=params["timeout_s"])
     with Path(directory, "image").open("wb") as stream:
         stream.truncate(params["size_mib"] << 20)
     command(disk_command(root, f"{directory}/image"), timeout_s=params["timeout_s"])
     shutil.copyfile(f"{root}/boot/vmlinuz", f"{directory}/vmlinuz")
     shutil.copyfile(f"{root}/boot/initrd.img", f"{directory}/initrd")
     shutil.rmtree(root)
-
-
-@contextmanager
-def locked(cache_dir):
-    """Hold the cache's lock: labs that come up side by side build an image once."""
-    Path(cache_dir).mkdir(parents=True, exist_ok=True)
-    with Path(cache_dir, ".lab-image.lock").open("w", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def ensure(params, check_mode, command=run):
@@ -162,23 +149,11 @@ def ensure(params, check_mode, command=run):
         return result
     result.update(changed=True, diff={"before": "", "after": f"{target}\n"})
     if not check_mode:
-        with locked(params["cache_dir"]):
-            if not Path(target).is_dir():
-                build_into(target, params, command)
+        with workspace(target) as directory:
+            if directory is not None:
+                build(params, directory, command)
+                directory.replace(target)
     return result
-
-
-def build_into(target, params, command):
-    """Build beside ``target`` and move the result there when it is whole."""
-    temporary = f"{target}.new"
-    if Path(temporary).is_dir():
-        shutil.rmtree(temporary)
-    Path(temporary).mkdir()
-    try:
-        build(params, temporary, command)
-        Path(temporary).replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def main():

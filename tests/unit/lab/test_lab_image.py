@@ -31,6 +31,12 @@ def bootstrap(argv: list[str]) -> str:
     return ""
 
 
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands as they are; what contains them has tests of its own."""
+    monkeypatch.setattr(lab_image, "contained", list)
+
+
 def builder(played: Callable[..., Any]) -> Any:
     return played(mmdebstrap=bootstrap)
 
@@ -60,14 +66,16 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, played: Callable[..., Any
     runner.answers["mkfs.ext4"] = CommandError(["mkfs.ext4"], 1, "no space")
     with pytest.raises(CommandError, match="no space"):
         lab_image.ensure(params(tmp_path), False, runner)
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lab-image.lock"]
+    (left,) = (tmp_path / "cache").iterdir()
+    assert left.suffix == ".lock"
 
 
 def test_a_killed_build_is_done_again(tmp_path: Path, played: Callable[..., Any]) -> None:
     target = Path(lab_image.ensure(params(tmp_path), True)["image"]).parent
-    Path(f"{target}.new/root").mkdir(parents=True)
+    stale = target.with_name(f".{target.name}.new")
+    (stale / "root").mkdir(parents=True)
     assert lab_image.ensure(params(tmp_path), False, builder(played))["changed"]
-    assert not Path(f"{target}.new").exists()
+    assert not stale.exists()
 
 
 def test_check_mode_builds_nothing(tmp_path: Path, played: Callable[..., Any]) -> None:

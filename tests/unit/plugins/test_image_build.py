@@ -44,7 +44,7 @@ def recipe(directory: Path, name: str = "web", **changes: Any) -> dict[str, Any]
 
 def archives(directory: Path) -> list[str]:
     path = directory / "archives"
-    return sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+    return sorted(entry.name for entry in path.iterdir() if entry.suffix != ".lock") if path.exists() else []
 
 
 def test_an_archive_is_built_once(tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,6 +127,13 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, log: Path, capsys: pytest
     assert "ended with status 25: E: no such package" in result["msg"]
     assert log.exists()
     assert archives(tmp_path) == []
+
+
+def test_what_a_killed_build_left_goes_first(tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "archives/.web.tar.zst.new/mmdebstrap.x/etc").mkdir(parents=True)
+    assert not log.exists()
+    assert run_module("image_build", capsys, {"recipes": [recipe(tmp_path)]})["changed"]
+    assert archives(tmp_path) == ["web.tar.zst"]
 
 
 def test_a_build_has_a_time_limit(tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
