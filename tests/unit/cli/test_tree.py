@@ -176,3 +176,15 @@ def test_completion_is_silent_without_a_store(config_file: Path) -> None:
 def test_completion_closes_the_store(config_file: Path, store: Store) -> None:
     store.close()
     assert complete(config_file, "kernel", "show", "k") == ["k1"]
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["resource", "nope"], 2)])
+def test_the_program_ends_with_the_documented_code(words: list[str], code: int) -> None:
+    done = subprocess.run([sys.executable, "-m", "openqrm", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, bool(done.stdout), bool(done.stderr)) == (code, code == 0, code != 0)
+
+
+def test_the_program_ends_quietly_when_its_reader_is_gone() -> None:
+    command = f"{sys.executable} -m openqrm --help | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
