@@ -67,13 +67,15 @@ class Networks:
 @dataclass(frozen=True)
 class Deadlines:
     """How long to wait, in seconds: for a node to come up, to go down, and for a heartbeat; for a task of an operation
-    on a host; between two tries of one; and for a sign of life of a controller on another host."""
+    on a host; between two tries of one; for a turn on a storage server; and for a sign of life of a controller on
+    another host."""
 
     node_up_s: int = 300
     node_down_s: int = 180
     heartbeat_s: int = 240
     operation_s: int = 1800
     retry_s: int = 5
+    turn_s: int = 900
     lease_s: int = 3600
 
 
@@ -263,11 +265,12 @@ def _checked(path: Path, config: Config) -> Config:
                     f"{path}: networks.{label}.pool: {address} is not in {network.cidr}.",
                     remedy="Give a pool of addresses of this network.",
                 )
-    longest = max(config.deadlines.operation_s, config.deadlines.node_up_s + config.deadlines.node_down_s)
-    if config.deadlines.lease_s <= longest:
+    deadlines = config.deadlines
+    longest = max(deadlines.operation_s, deadlines.turn_s, deadlines.node_up_s + deadlines.node_down_s)
+    if deadlines.lease_s <= longest:
         raise ConfigError(
-            f"{path}: deadlines.lease_s is {config.deadlines.lease_s}: a controller may be silent for {longest} s.",
-            remedy="Make it longer than operation_s, and than node_up_s and node_down_s together.",
+            f"{path}: deadlines.lease_s is {deadlines.lease_s}: a controller may be silent for {longest} s.",
+            remedy="Make it longer than operation_s, turn_s, and node_up_s and node_down_s together.",
         )
     return config
 

@@ -61,7 +61,8 @@ INTERNAL = (OPERATION, "Carry out the operations")
 class _Collector:
     """Gathers from the stream of events what a result consists of, and tells the caller about steps.
 
-    It tells `{kind: step, name, state, detail}` for each operation of a plan, and `kind: task` for every other task.
+    It tells `{kind: step, name, state, detail}` for each operation of a plan, `kind: task` for every other task, and
+    `kind: wait` when an operation waits for its turn on a storage server.
     """
 
     on_event: Callable[[Event], None]
@@ -92,6 +93,10 @@ class _Collector:
 
     def _tell(self, kind: str, name: str, state: str, detail: str = "") -> None:
         self.on_event({"kind": kind, "name": name, "state": state, "detail": detail})
+
+    def waits(self, reason: str) -> None:
+        """An operation waits for its turn."""
+        self._tell("wait", reason, "started")
 
     def _ok(self, task: str, host: str, result: Mapping[str, Any]) -> None:
         self.changed = self.changed or bool(result.get("changed"))
@@ -202,7 +207,7 @@ def run_playbook(
     name = playbook if "." in playbook else f"{COLLECTION}.{playbook}"
     collector = _Collector(on_event)
     flags = [flag for flag, wanted in (("--check", check), ("--diff", diff or check)) if wanted]
-    with _private_directory() as directory, stepping.serve(directory, config) as served:
+    with _private_directory() as directory, stepping.serve(directory, config, collector.waits) as served:
         variables = directory / "variables.json"
         variables.touch(mode=0o600)
         variables.write_text(json.dumps(dict(extra_vars)), encoding="utf-8")

@@ -62,9 +62,17 @@ def _ask_socket(path: str, request: Mapping[str, Any]) -> Answer:
 
 
 @contextlib.contextmanager
-def serve(directory: Path, config: Config) -> Iterator[dict[str, str]]:
-    """Answers in threads while the context is open; yields the environment variables by which tasks find the socket."""
-    with contextlib.closing(_Center(config)) as center, _Server(str(directory / "steps"), center.answer) as server:
+def serve(
+    directory: Path, config: Config, on_wait: Callable[[str], None] = lambda _reason: None
+) -> Iterator[dict[str, str]]:
+    """Answers in threads while the context is open; yields the environment variables by which tasks find the socket.
+
+    `on_wait` is told when an operation begins to wait for its turn.
+    """
+    with (
+        contextlib.closing(_Center(config, on_wait)) as center,
+        _Server(str(directory / "steps"), center.answer) as server,
+    ):
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
             yield {SOCKET: str(server.server_address)}
@@ -75,8 +83,9 @@ def serve(directory: Path, config: Config) -> Iterator[dict[str, str]]:
 class _Center:
     """The data centre, opened by the first request."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, on_wait: Callable[[str], None]) -> None:
         self._config = config
+        self._on_wait = on_wait
         self._lock = threading.Lock()
         self._center: Datacenter | None = None
 
@@ -85,9 +94,12 @@ class _Center:
         from openqrm.planning.steps import answer
 
         try:
-            return answer(self._open(), request)
+            answered = answer(self._open(), request)
         except OpenqrmError as error:
             return {"error": error.parts()}
+        if "waits" in answered and not request["waited_s"]:
+            self._on_wait(answered["waits"])
+        return answered
 
     def _open(self) -> Datacenter:
         from openqrm.datacenter import Datacenter

@@ -99,12 +99,23 @@ class ActionModule(StepAction):
         return facts | {"openqrm_hosts": hosts if known.intersection(hosts) else ["localhost"] * bool(hosts)}
 
     def _begin(self, options):
-        begun = self.ask(options, seq=options["seq"])
+        begun = self._in_turn(options)
         if "problem" in begun:
             return {"changed": True, "count": 0, "error_of_operation": begun["problem"]}
         facts = {begun["variable"]: begun["items"], f"{begun['role']}_result": None}
         timeout_s = begun["timeout_s"]
         return {"changed": False, "count": begun["count"], "timeout_s": timeout_s, "ansible_facts": facts}
+
+    def _in_turn(self, options):
+        """Return the answer to begin once it is the plan's turn on the host, or it was waited for too long."""
+        started, waited_s, told = time.monotonic(), 0.0, ""
+        while "waits" in (begun := self.ask(options, seq=options["seq"], waited_s=waited_s)):
+            if begun["waits"] != told:
+                told = begun["waits"]
+                self._display.display(told)
+            time.sleep(begun["again"])
+            waited_s = time.monotonic() - started
+        return begun
 
     def _end(self, options):
         result = options["result"] or {}

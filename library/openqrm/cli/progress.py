@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 SLOW_S = 1.0
 # Tasks of the machinery itself: shown if `verbose`.
 INTERNAL = ("Validating arguments", "Prepare the plan", "Commit the round", "Say what failed", "Report ")
-DONE, FAILED = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}"
+DONE, FAILED, WAITING = "\N{CHECK MARK}", "\N{MULTIPLICATION SIGN}", "\N{HORIZONTAL ELLIPSIS}"
 
 
 class Progress:
     """Shows what a playbook run tells; call it with each event. Use it as a context manager.
 
     An event has `kind`, `name`, `state` (started, done, failed) and `detail`. Of kind `step`, the operations of a plan,
-    each is shown, with its host as the detail; of kind `task` those that take SLOW_S, all of them if `verbose`.
+    each is shown, with its host as the detail; of kind `wait` what one of them waits for; of kind `task` those that
+    take SLOW_S, all of them if `verbose`.
     """
 
     def __init__(self, enabled: bool, *, verbose: bool = False) -> None:
@@ -62,6 +63,9 @@ class Progress:
         if not self._enabled:
             return
         name, state, detail = (str(event.get(key) or "") for key in ("name", "state", "detail"))
+        if event.get("kind") == "wait":
+            self.line(WAITING, name)
+            return
         self._finish_task()
         if event.get("kind") == "step":
             self._take_step(name, state, detail)

@@ -11,6 +11,7 @@ from openqrm.desired.compare import Change, label
 from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError
 from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
 from openqrm.roots import PRIVATE, is_shared, private_volume, root_settings
+from openqrm.storagesettings import storage_settings
 from openqrm.store import Reader
 from openqrm.types import TypeInfo, TypeRegistry
 
@@ -158,6 +159,7 @@ def _resource(world: World, what: str, change: Change) -> None:
 def _storage(world: World, what: str, change: Change) -> None:
     after = cast(Storage, change.after)
     world.type_of(what, "storage", after.type)
+    storage_settings(what, after.parameters)
     altered = _altered(change, PLACE_FIELDS)
     if altered:
         _refuse(f"{what}: {', '.join(altered)} cannot be changed", *_users_of_storage(world, change.name))

@@ -11,15 +11,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from openqrm.model import Operation, Plan
+from openqrm.store.schema import TURN
 
 ROUND = 100
 FOR = "for"
 # The member that stands for everything a plan is about.
 ALL = ""
 # What the journal notes among a plan's objects: a member that failed although its operation went on; an appliance that
-# is done with; one that is not any more.
+# is done with; one that is not any more; that it is the plan's turn on a host.
 FAILURE, SETTLED, REOPENED = "failure", "settled", "reopened"
-NOTES = (FAILURE, SETTLED, REOPENED)
+NOTES = (FAILURE, SETTLED, REOPENED, TURN)
 
 
 def round_of(operation: Operation) -> int:

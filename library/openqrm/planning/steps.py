@@ -13,11 +13,14 @@ from openqrm import fakenode
 from openqrm.datacenter import Datacenter
 from openqrm.errors import OpenqrmError
 from openqrm.grantsecrets import grant_secret
-from openqrm.planning import changes, journal, settle, verbs
+from openqrm.planning import changes, journal, settle, turns, verbs
 from openqrm.planning.operations import NODE
+from openqrm.store import Writer
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
+# How often a plan that waits for its turn on a storage server asks again.
+TURN_POLL_S = 1
 
 
 def answer(center: Datacenter, request: Request) -> Answer:
@@ -78,15 +81,34 @@ def _cancel(center: Datacenter, request: Request) -> Answer:
 
 
 def _begin(center: Datacenter, request: Request) -> Answer:
-    """`count` `items` for the role's `variable`. The controller's own operations are done here, with a count of 0."""
+    """`count` `items` for the role's `variable`. The controller's own operations are done here, with a count of 0.
+
+    Or what it `waits` for, and after how many seconds to ask `again`; `waited_s` of the request: since it first asked.
+    """
     actor, plan, seq = request["actor"], request["plan"], request["seq"]
     with center.store.write(actor, f"plan {plan}") as tx:
+        if waits := _turn(center, tx, plan, seq, request.get("waited_s", 0.0)):
+            return waits
         operation, items = journal.begin(tx, plan, seq)
     if operation.role == NODE and items:
         return {"count": 0, "problem": journal.perform(center, plan, operation, items, actor)}
     role = operation.role.rsplit(".", 1)[-1]
     given = {"items": [dict(item) for item in items], "variable": operation.variable, "role": role}
     return {"count": len(items), "timeout_s": center.config.deadlines.operation_s, **given}
+
+
+def _turn(center: Datacenter, tx: Writer, plan: int, seq: int, waited_s: float) -> Answer:
+    """Empty once it is the operation's turn; it fails when it waited too long."""
+    reason, storage = turns.take(tx, center.config, plan, seq)
+    if not reason:
+        return {}
+    if waited_s >= center.config.deadlines.turn_s:
+        problem = f"{reason}; its turn did not come in {waited_s:.0f} s (deadlines.turn_s)"
+        tx.set_operation(plan, seq, "failed", message=problem)
+        return {"count": 0, "problem": problem}
+    if not waited_s:
+        tx.add_event("info", f"Plan {plan} {reason}.", "storage", storage, {"plan": plan, "operation": seq})
+    return {"count": 0, "waits": f"plan {plan} {reason}", "again": TURN_POLL_S}
 
 
 def _end(center: Datacenter, request: Request) -> Answer:

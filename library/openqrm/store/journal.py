@@ -62,10 +62,31 @@ class JournalReader(Access):
         ]
         return max((time for time in times if time is not None), default=None)
 
+    def turns(self, hosts: Iterable[str]) -> list[tuple[int, str, str, int]]:
+        """The turns on these hosts whose operation is not over, of present owners of plans: plan, owner, host, seq."""
+        table, plans, operations = schema.plan_objects, schema.plans, schema.operations
+        query = (
+            sa.select(table.c.plan, table.c.name, table.c.data, plans.c.owner)
+            .select_from(table.join(plans, plans.c.id == table.c.plan))
+            .where(table.c.kind == schema.TURN, self._among(table.c.name, hosts), plans.c.state == "applying")
+        )
+        rows = [row for row in self._rows(query) if row["data"]["owner"] == row["owner"]]
+        pending = sa.select(operations.c.plan, operations.c.seq).where(
+            self._among(operations.c.plan, {row["plan"] for row in rows}), operations.c.state == "pending"
+        )
+        left = {(row[0], row[1]) for row in self._connection.execute(pending)}
+        turns = [(row["plan"], row["owner"], row["name"], int(row["data"]["seq"])) for row in rows]
+        return [turn for turn in turns if (turn[0], turn[3]) in left]
+
     def later_plans(self, plan_id: int) -> list[int]:
         """The newer plans that name one of this plan's objects and did something, oldest first."""
         mine, other, plans = schema.plan_objects, schema.plan_objects.alias(), schema.plans
-        same = sa.and_(other.c.kind == mine.c.kind, other.c.name == mine.c.name, other.c.plan > mine.c.plan)
+        same = sa.and_(
+            other.c.kind == mine.c.kind,
+            other.c.kind != schema.TURN,
+            other.c.name == mine.c.name,
+            other.c.plan > mine.c.plan,
+        )
         query = sa.select(plans.c.id).where(
             plans.c.id.in_(sa.select(other.c.plan).select_from(mine.join(other, same)).where(mine.c.plan == plan_id)),
             plans.c.state != "cancelled",

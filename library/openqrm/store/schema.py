@@ -27,6 +27,8 @@ OPERATION_STATES = ("pending", "done", "failed", "undone")
 ORDERS = ("assign", "release", "reboot", "poweroff")
 ORDER_STATES = ("pending", "accepted", "done", "failed", "superseded")
 SEVERITIES = ("info", "warning", "error")
+# Among the objects of a plan: its turn on a host (openqrm.planning.turns).
+TURN = "turn"
 ROLES = ("viewer", "operator", "admin")
 
 metadata = sa.MetaData(
