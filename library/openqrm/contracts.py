@@ -43,6 +43,7 @@ LISTS: Mapping[str, Mapping[str, Listing]] = {
         "volume_resize": _volumes("size_mib"),
         "volume_remove": _volumes(),
         "volume_list": _LOCATIONS,
+        "space": _LOCATIONS,
     },
     "deployment": {"authorize": _GRANTS, "revoke": _GRANTS},
     "hypervisor": dict.fromkeys(("vm_create", "vm_remove", "vm_start", "vm_stop", "vm_reboot"), _VMS),

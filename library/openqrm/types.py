@@ -17,7 +17,7 @@ from openqrm.paths import COLLECTION, collection_root
 
 FAMILIES = ("storage", "deployment", "hypervisor", "power", "service", "plugin")
 VERBS: Mapping[str, tuple[str, ...]] = {
-    "storage": ("prepare", "volume_create", "volume_remove", "volume_list"),
+    "storage": ("prepare", "volume_create", "volume_remove", "volume_list", "space"),
     "deployment": ("prepare", "authorize", "revoke", "grants_list"),
     "hypervisor": ("prepare", "vm_create", "vm_remove", "vm_start", "vm_stop", "vm_reboot", "vm_list"),
     "power": ("on", "off", "reset", "status", "boot_device"),

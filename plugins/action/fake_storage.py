@@ -9,6 +9,9 @@ from typing import ClassVar
 
 from ansible_collections.openqrm.datacenter.plugins.plugin_utils.fake import FakeAction, FakeError, Step, checked_name
 
+# What a fake server has room for, unless its state says so.
+TOTAL_MIB = 1 << 20
+
 
 def key_of(item, name=None):
     """Return the key of the item's volume, or of the one called ``name`` in the same location."""
@@ -62,6 +65,19 @@ def list_volumes(objects, items):
     return found
 
 
+def tell_space(objects, items):
+    """Return how full the locations are: of TOTAL_MIB, or what the state's object ``space of LOCATION`` says."""
+    found = []
+    for item in items:
+        given = objects.get(f"space of {item['location']}", {})
+        volumes = [r for k, r in objects.items() if r["kind"] == "volume" and k.rpartition("/")[0] == item["location"]]
+        total = given.get("total_mib", TOTAL_MIB)
+        used = given.get("used_mib", sum(record["size_mib"] for record in volumes))
+        space = {"total_mib": total, "used_mib": used, "free_mib": total - used, "used_percent": 100 * used / total}
+        found.append({"location": item["location"], "what": f"the fake {item['location']}", **space})
+    return found
+
+
 class ActionModule(FakeAction):
     """The verbs of the fake storage."""
 
@@ -74,7 +90,7 @@ class ActionModule(FakeAction):
         "volume_resize": resize,
         "volume_remove": remove,
     }
-    LISTS: ClassVar[dict] = {"volume_list": list_volumes}
+    LISTS: ClassVar[dict] = {"volume_list": list_volumes, "space": tell_space}
 
     def objects(self, options):
         """Return the volumes, or the locations under their path as name."""

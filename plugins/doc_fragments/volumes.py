@@ -87,6 +87,13 @@ options:
     description: Seconds to spend on measuring, for all volumes together. V(0) measures none.
     type: int
     default: 30
+  space:
+    description:
+      - Return how full the locations are instead of their volumes, an item for each, in order.
+      - "An item has C(location), C(what) (what has the room), C(total_mib), C(used_mib), C(free_mib) and
+        C(used_percent); of a location that cannot be looked at, C(location) and C(problem)."
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Changes nothing, so that it runs in check mode as it does else.

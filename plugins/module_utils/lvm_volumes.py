@@ -25,10 +25,12 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm import (
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm_checks import Checks
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm_contents import LvmContents
 from ansible_collections.openqrm.datacenter.plugins.module_utils.mounts import Mounts, fstab_line
+from ansible_collections.openqrm.datacenter.plugins.module_utils.path_volumes import percent
 from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import (
     VOLUME_NAME,
     Backend,
     Found,
+    Space,
     VolumeError,
 )
 
@@ -115,6 +117,16 @@ class LvmVolumes(Backend):
             for volume in self.group(location).volumes.values()
             if volume.is_pool
         ]
+
+    def space(self, location):
+        """Return the Space of the fullest thin pool of the group, of the group itself where it has none."""
+        group = self.group(location)
+        pools = [volume for volume in group.volumes.values() if volume.is_pool]
+        if not pools:
+            used_mib = group.size_mib - group.free_mib
+            name = f"volume group {group.name}"
+            return Space(name, group.size_mib, used_mib, group.free_mib, percent(used_mib, group.size_mib))
+        return max((space_of_pool(group, pool) for pool in pools), key=lambda space: space.used_percent)
 
     def used_by_server(self, location):
         """Return the names of volumes that the server mounts or swaps on for itself: its own root, for example."""
@@ -313,6 +325,15 @@ class LvmVolumes(Backend):
 
     def _run(self, *argv):
         return self._command(list(argv), timeout_s=self._timeout_s)
+
+
+def space_of_pool(group, pool):
+    """Return the Space of a thin pool. Raises VolumeError while it is not active, when nobody knows."""
+    if pool.data_percent is None:
+        raise VolumeError(f"Thin pool {group.name}/{pool.name} is not active; run the role's prepare.")
+    used_mib = round(pool.size_mib * pool.data_percent / 100)
+    fullest = round(max(pool.data_percent, pool.metadata_percent or 0.0), 1)
+    return Space(f"thin pool {group.name}/{pool.name}", pool.size_mib, used_mib, pool.size_mib - used_mib, fullest)
 
 
 def path_of(device, presents):

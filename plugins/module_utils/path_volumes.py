@@ -16,7 +16,13 @@ import secrets
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import sync_directory
-from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import MIB, Backend, VolumeError, location_path
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import (
+    MIB,
+    Backend,
+    Space,
+    VolumeError,
+    location_path,
+)
 
 NEW, TRASH = ".new.", ".trash."
 # Makes a file share the blocks of another. Source: ioctl_ficlone(2), linux/fs.h.
@@ -50,6 +56,10 @@ class PathBackend(Backend):
     def source_path(self, volume):
         """Return the path of the volume's source."""
         return self.path(dict(volume, name=volume["source"]))
+
+    def space(self, location):
+        """Return the Space of the file system that holds the location."""
+        return space_of_file_system(existing_location(location))
 
     def _run(self, *argv):
         """Return what a command prints."""
@@ -117,6 +127,21 @@ def size_of_file_system(path):
     """Return the size in MiB of the file system that holds ``path``."""
     space = os.statvfs(path)
     return space.f_blocks * space.f_frsize // MIB
+
+
+def space_of_file_system(path):
+    """Return the Space of the file system that holds ``path``, as df(1) counts: what only root may use is not free."""
+    space = os.statvfs(path)
+    used, free = space.f_blocks - space.f_bfree, space.f_bavail
+    blocks_percent = percent(used, used + free)
+    inodes_percent = percent(space.f_files - space.f_ffree, space.f_files)
+    sizes = [count * space.f_frsize // MIB for count in (space.f_blocks, used, free)]
+    return Space(f"the file system of {path}", *sizes, max(blocks_percent, inodes_percent))
+
+
+def percent(part, whole):
+    """Return the part in percent of the whole, 0 where that is nothing."""
+    return round(100 * part / whole, 1) if whole else 0.0
 
 
 def share_blocks(source, target):

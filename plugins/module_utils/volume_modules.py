@@ -10,6 +10,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import
 from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import (
     VolumeError,
     ensure_volumes,
+    list_spaces,
     list_volumes,
 )
 
@@ -28,19 +29,29 @@ def carry_out(backend_of, own=None, presents=(), location="path"):
 
 
 def carry_out_listing(backend_of, own=None, location="path"):
-    """Run a module that lists the volumes of the back end ``backend_of(options)``."""
-    locations = location_argument(location)
-    spec = {"locations": locations, "measure_s": {"type": "int", "default": 30}}
-    module = AnsibleModule(argument_spec=dict(spec, **(own or {})), supports_check_mode=True)
+    """Run a module that lists the volumes of the back end ``backend_of(options)``, or the space of its locations."""
+    module = AnsibleModule(
+        argument_spec=dict(listing_arguments(location), **(own or {})),
+        supports_check_mode=True,
+    )
     options = module.params
 
     def listing():
-        return {
-            "changed": False,
-            "items": list_volumes(backend_of(options), options["locations"], options["measure_s"]),
-        }
+        backend = backend_of(options)
+        if options["space"]:
+            return {"changed": False, "items": list_spaces(backend, options["locations"])}
+        return {"changed": False, "items": list_volumes(backend, options["locations"], options["measure_s"])}
 
     finish(module, listing)
+
+
+def listing_arguments(location="path"):
+    """Return the argument spec of a module that lists."""
+    return {
+        "locations": location_argument(location),
+        "measure_s": {"type": "int", "default": 30},
+        "space": {"type": "bool", "default": False},
+    }
 
 
 def finish(module, perform):

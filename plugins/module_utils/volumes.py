@@ -31,6 +31,11 @@ it really occupies), ``read_only`` (whether it is a snapshot), ``presents``, ``s
 """
 
 
+Space = namedtuple("Space", "what total_mib used_mib free_mib used_percent")
+Space.__doc__ = """How full a location is. ``what``: what has the room, as ``thin pool vg0/pool0``; ``used_percent``: of
+what fills first, be it data or what describes it (inodes, metadata of a pool)."""
+
+
 class VolumeError(ValueError):
     """A volume cannot be as wanted; the message says which, what was found and what to do."""
 
@@ -65,6 +70,10 @@ class Backend:
         """Return ``found`` (a list of Found of one location) with ``used_mib``; those not measured by the deadline
         (of ``time.monotonic()``) have None. For back ends whose ``volumes`` does not know it."""
         return found
+
+    def space(self, location):
+        """Return the Space of a location. Raises VolumeError unless it is there."""
+        raise NotImplementedError
 
     def size_mib(self, volume):
         """Return the size in MiB that the volume gets where its ``size_mib`` is asked for, rounded up to whole units;
@@ -258,4 +267,16 @@ def list_volumes(backend, locations, measure_s):
         found = sorted(locate(backend, location, known).values())
         for volume in backend.measure(found, deadline):
             items.append(dict(volume._asdict(), location=location, path=str(volume.path)))
+    return items
+
+
+def list_spaces(backend, locations):
+    """Return for each location, in order, its ``location`` and every field of Space; of one that cannot be looked at
+    the ``problem`` instead."""
+    items = []
+    for location in (item["location"] for item in locations):
+        try:
+            items.append(dict(backend.space(location)._asdict(), location=location))
+        except (VolumeError, OSError) as error:
+            items.append({"location": location, "problem": str(error)})
     return items

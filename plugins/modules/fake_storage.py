@@ -18,7 +18,8 @@ options:
   verb:
     description: What to do.
     type: str
-    choices: [prepare, volume_create, volume_clone, volume_snapshot, volume_resize, volume_remove, volume_list]
+    choices: [prepare, volume_create, volume_clone, volume_snapshot, volume_resize, volume_remove, volume_list,
+              space]
     required: true
   objects:
     description: The items of the verb, as the contract of the family storage has them.

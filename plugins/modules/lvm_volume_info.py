@@ -84,12 +84,14 @@ pools:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm_volumes import OPTIONS, LvmVolumes
-from ansible_collections.openqrm.datacenter.plugins.module_utils.volume_modules import finish, location_argument
-from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import list_volumes
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volume_modules import finish, listing_arguments
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import list_spaces, list_volumes
 
 
-def listing(backend, locations):
+def listing(backend, locations, space):
     """Return the module's result."""
+    if space:
+        return {"changed": False, "items": list_spaces(backend, locations)}
     names = [item["location"] for item in locations]
     items = list_volumes(backend, locations, 0)
     taken = {(location, name) for location in names for name in backend.used_by_server(location)}
@@ -102,11 +104,10 @@ def listing(backend, locations):
 
 def main():
     """Run the module."""
-    spec = {"locations": location_argument(), "measure_s": {"type": "int", "default": 30}}
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=listing_arguments(), supports_check_mode=True)
     options = {name: option["default"] for name, option in OPTIONS.items()}
     backend = LvmVolumes(dict(options, timeout_s=120))
-    finish(module, lambda: listing(backend, module.params["locations"]))
+    finish(module, lambda: listing(backend, module.params["locations"], module.params["space"]))
 
 
 if __name__ == "__main__":

@@ -136,6 +136,10 @@ class Script:
         """Have the role list the volumes of the location."""
         return self._locations("volume_list", check)
 
+    def space(self, check: bool = False) -> Later:
+        """Have the role tell how full the location is."""
+        return self._locations("space", check)
+
     def _locations(self, verb: str, check: bool) -> Later:
         variables = {**self.target.variables, "storage_locations": [{"location": self.target.location}]}
         return self._add(Step(self.target.info.role, verb, variables, check))

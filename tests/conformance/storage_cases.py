@@ -66,6 +66,20 @@ def listing(s: Script) -> Case:
     assert s.named(checked) == found, "check mode lists something else"
 
 
+def space(s: Script) -> Case:
+    """How full the location is, which changes nothing."""
+    found, checked = s.space(), s.space(check=True)
+    yield
+    assert not found.changed
+    (item,) = found.items
+    assert item["location"] == s.target.location
+    assert item["what"]
+    assert item["total_mib"] >= item["used_mib"] + item["free_mib"] - 1 >= 0
+    assert item["used_mib"] >= 0 <= item["free_mib"]
+    assert 0 <= item["used_percent"] <= 100
+    assert len(checked.items) == 1, "check mode does not tell it"
+
+
 def bulk(s: Script) -> Case:
     """Results come in the order of the list, each with what became of its volume."""
     volumes = s.volumes(*BULK)
@@ -271,6 +285,7 @@ CASES: dict[str, tuple[str, Callable[[Script], Case]]] = {
     "prepare": ("", prepare),
     "create": ("", create),
     "listing": ("", listing),
+    "space": ("", space),
     "bulk": ("", bulk),
     "archive": ("", archive),
     "clone": ("clone", clone),

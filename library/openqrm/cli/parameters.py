@@ -126,9 +126,10 @@ def list_option(*names: str, help: str, **settings: Any) -> Callable[[F], F]:  #
     return click.option(*names, multiple=True, callback=_several, help=f"{help} May be repeated.", **settings)
 
 
-def names_argument(kind: str) -> Callable[[F], F]:
-    """One or more names of objects that exist."""
-    return click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Name(kind))
+def names_argument(kind: str, *, required: bool = True) -> Callable[[F], F]:
+    """One or more names of objects that exist; where they are not required, none stands for all."""
+    metavar = "NAME..." if required else "[NAME...]"
+    return click.argument("names", metavar=metavar, nargs=-1, required=required, type=Name(kind))
 
 
 def yes_option(function: F) -> F:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,9 @@ from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_details, print_json, print_table, size
 from openqrm.cli.parameters import Name, TypeName, given, listed, names_argument, pairs_option, yes_option
 from openqrm.cli.session import Session, with_session
+
+if TYPE_CHECKING:
+    from openqrm.spaces import Space
 
 
 @click.group(cls=Group)
@@ -37,16 +41,24 @@ def add(session: Session, name: str, type_: str, **fields: Any) -> None:
 @with_session
 def list_(session: Session) -> None:
     """List storage servers."""
+    from openqrm.spaces import spaces
+
     with session.read() as reader:
         found, volumes = reader.storages(), reader.count("volume")
+        seen = spaces(reader, found)
     if session.json:
         from openqrm.desired import view
 
-        print_json([{**view(item), "volumes": volumes.get(item.name, 0)} for item in found])
+        print_json(
+            [{**view(s), "volumes": volumes.get(s.name, 0), "space": _space_view(seen.get(s.name))} for s in found]
+        )
         return
-    rows = [(item.name, item.type, item.host, item.location, item.address, volumes.get(item.name, 0)) for item in found]
+    rows = [
+        (s.name, s.type, s.host, s.location, s.address, volumes.get(s.name, 0), *_space_cells(seen.get(s.name)))
+        for s in found
+    ]
     print_table(
-        ("NAME", "TYPE", "HOST", "LOCATION", "ADDRESS", "VOLUMES"),
+        ("NAME", "TYPE", "HOST", "LOCATION", "ADDRESS", "VOLUMES", "SIZE", "USED", "SPACE"),
         rows,
         "No storage servers. Add one with `openqrm storage add`.",
     )
@@ -57,12 +69,15 @@ def list_(session: Session) -> None:
 @with_session
 def show(session: Session, name: str) -> None:
     """Show a storage server and its volumes."""
+    from openqrm.spaces import spaces
+
     with session.read() as reader:
         item, volumes = reader.storage(name), reader.volumes(name)
+        seen = spaces(reader, [item]).get(name)
     if session.json:
         from openqrm.desired import view
 
-        print_json({**view(item), "volumes": [volume.name for volume in volumes]})
+        print_json({**view(item), "volumes": [volume.name for volume in volumes], "space": _space_view(seen)})
         return
     print_details(
         [
@@ -72,9 +87,47 @@ def show(session: Session, name: str) -> None:
             ("Location", item.location),
             ("Address", item.address),
             ("Parameters", item.parameters),
+            ("Space", _space_text(seen)),
             ("Volumes", [volume.name for volume in volumes]),
         ]
     )
+
+
+@storage.command()
+@names_argument("storage", required=False)
+@with_session
+def check(session: Session, names: tuple[str, ...]) -> None:
+    """Ask storage servers how full they are. Who crosses a level, or cannot be asked, leaves an event, once."""
+    session.require("storage", names)
+    found = session.results(session.run("storage_check", {"storages": list(names)}), "storages")
+    if session.json:
+        print_json(found)
+        return
+    rows = [(item["name"], *_cells(item), item["what"] or item["message"]) for item in found]
+    print_table(("NAME", "SIZE", "USED", "SPACE", "OF"), rows, "No storage servers.")
+
+
+def _space_view(space: Space | None) -> dict[str, Any] | None:
+    return None if space is None else {key: value for key, value in vars(space).items() if key != "id"}
+
+
+def _space_text(space: Space | None) -> str:
+    if space is None:
+        return "not known: run `openqrm storage check`"
+    if space.level == "unknown":
+        return f"unknown at {space.checked}: {space.message}"
+    return f"{space.level} at {space.checked}: {space.what}, {space.used_percent:.0f} % of {size(space.total_mib)}"
+
+
+def _space_cells(space: Space | None) -> tuple[str, str, str]:
+    return ("-", "-", "-") if space is None else _cells(vars(space))
+
+
+def _cells(space: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Size, use and level of what was last seen of a storage."""
+    if space["level"] == "unknown":
+        return ("-", "-", "unknown")
+    return (size(space["total_mib"]), f"{space['used_percent']:.0f} %", str(space["level"]))
 
 
 @storage.command()

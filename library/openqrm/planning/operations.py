@@ -21,7 +21,7 @@ VARIABLES = {
     "kernel_image": "kernel_image_kernels",
 }
 # Verbs of storage types that take locations instead of volumes.
-LOCATION_VERBS = ("prepare", "volume_list")
+LOCATION_VERBS = ("prepare", "volume_list", "space")
 
 
 @dataclass(frozen=True)

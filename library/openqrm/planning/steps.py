@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from openqrm import fakenode
+from openqrm import fakenode, spaces
 from openqrm.datacenter import Datacenter
 from openqrm.errors import OpenqrmError
 from openqrm.grantsecrets import grant_secret
@@ -139,6 +139,15 @@ def _close(center: Datacenter, request: Request) -> Answer:
     return {}
 
 
+def _spaces(center: Datacenter, request: Request) -> Answer:
+    """Whom to ask how full their storages are (`openqrm.spaces`)."""
+    return {"calls": spaces.calls(center, request["storages"])}
+
+
+def _note_spaces(center: Datacenter, request: Request) -> Answer:
+    return {"storages": spaces.record(center, request["asked"], request["actor"])}
+
+
 def _grant_secrets(center: Datacenter, request: Request) -> Answer:
     """The secret of each grant of a list of (target, resource, epoch)."""
     return {"secrets": [grant_secret(center.config, *grant) for grant in request["grants"]]}
@@ -162,6 +171,8 @@ STEPS: Mapping[str, Callable[[Datacenter, Request], Answer]] = {
     "settle": _settle,
     "found": _found,
     "close": _close,
+    "spaces": _spaces,
+    "note_spaces": _note_spaces,
     "grant_secrets": _grant_secrets,
     "simulate": _simulate,
 }

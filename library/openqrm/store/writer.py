@@ -205,6 +205,10 @@ class Writer(AssignmentWriter):
         self._put(schema.settings, {"key": key}, {"value": value})
         self._audit("set", "setting", key, {} if before is _ABSENT else {"value": before}, {"value": value})
 
+    def observe(self, key: str, value: Any) -> None:
+        """Stores what was observed, as a setting: like what heartbeats tell, it leaves no audit row."""
+        self._put(schema.settings, {"key": key}, {"value": value})
+
     def set_plugin(self, name: str, **fields: Any) -> None:
         """Sets fields of a plug-in, as `enabled=True`; the others stay."""
         known = self.plugins()

@@ -66,6 +66,7 @@ PLACES: dict[str, str] = {
     "storage add x --type NAME --host h --location /v --address 10.0.0.1": "directory",
     "storage show NAME": "san1",
     "storage volumes NAME": "san1",
+    "storage check NAME": "san1",
     "storage remove NAME --yes": "san1",
     "volume list --storage NAME": "san1",
     "volume create san1/NAME": "",

@@ -37,7 +37,7 @@ READING = {
     "token": {"list"},
     "kernel": {"list", "show"},
     "image": {"list", "show", "versions"},
-    "storage": {"list", "show", "volumes"},
+    "storage": {"list", "show", "volumes", "check"},
     "volume": {"list"},
     "operation": {"list", "show"},
     "event": {"list"},

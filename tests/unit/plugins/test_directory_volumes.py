@@ -205,3 +205,20 @@ def test_list(measure_s: int, location: Path, capsys: pytest.CaptureFixture[str]
 def test_list_of_a_missing_location(capsys: pytest.CaptureFixture[str]) -> None:
     result = run_module("directory_volume_info", capsys, {"locations": [{"location": "/nowhere/x"}]})
     assert "run the role's prepare" in result["msg"]
+
+
+def test_space_is_that_of_the_file_system(location: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    locations = [{"location": str(location)}, {"location": "/nowhere/x"}]
+    found, missing = run_module("directory_volume_info", capsys, {"locations": locations, "space": True})["items"]
+    lines = subprocess.run(
+        ["df", "--block-size=1M", "--output=size,used,avail,pcent,ipcent", str(location)],
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    size, used, free, percent, inodes = (int(word.rstrip("%").replace("-", "0")) for word in lines[1].split())
+    assert found["what"] == f"the file system of {location}"
+    assert [found["total_mib"], found["used_mib"], found["free_mib"]] == pytest.approx([size, used, free], abs=64)
+    assert found["used_percent"] == pytest.approx(max(percent, inodes), abs=1.5)
+    assert missing == {
+        "location": "/nowhere/x",
+        "problem": "Location /nowhere/x does not exist on this server; run the role's prepare.",
+    }

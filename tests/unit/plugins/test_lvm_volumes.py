@@ -438,6 +438,28 @@ def test_list(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert server.calls == []
 
 
+def test_space_is_that_of_the_fullest_pool(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.change("openqrm", data_percent="71.26", metadata_percent="83.91")
+    locations = [{"location": location} for location in ("/dev/vg0", "/dev/vg1", "/dev/vg9")]
+    pool, group, missing = run_module("lvm_volume_info", capsys, {"locations": locations, "space": True})["items"]
+    size = server.group.volumes["openqrm"].size_mib
+    used = round(size * 0.7126)
+    assert pool == {
+        "location": "/dev/vg0",
+        "what": "thin pool vg0/openqrm",
+        "total_mib": size,
+        "used_mib": used,
+        "free_mib": size - used,
+        "used_percent": 83.9,
+    }
+    assert group["what"] == "volume group vg1"
+    assert group["total_mib"] == group["used_mib"] + group["free_mib"] > 0
+    assert "volume group vg9 does not exist" in missing["problem"]
+    server.change("openqrm", data_percent="", metadata_percent="")
+    (item,) = run_module("lvm_volume_info", capsys, {"locations": locations[:1], "space": True})["items"]
+    assert item == {"location": "/dev/vg0", "problem": "Thin pool vg0/openqrm is not active; run the role's prepare."}
+
+
 def test_list_of_a_missing_group(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     result = run_module("lvm_volume_info", capsys, {"locations": [{"location": "/dev/vg9"}]})
     assert "Run the role's prepare" in result["msg"]
