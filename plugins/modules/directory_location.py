@@ -28,6 +28,11 @@ options:
     description: Seconds that clearing one leftover may take.
     type: int
     default: 3600
+  quota:
+    description: What is to limit volumes. V(project) needs a file system that keeps project quotas, XFS or ext4.
+    type: str
+    choices: [none, project]
+    default: none
 attributes:
   check_mode:
     description: Can run in check mode and return what would change.
@@ -67,9 +72,13 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.volume_modules 
 
 def main():
     """Run the module."""
-    spec = {"locations": location_argument(), "timeout_s": {"type": "int", "default": 3600}}
+    spec = {
+        "locations": location_argument(),
+        "timeout_s": {"type": "int", "default": 3600},
+        "quota": {"type": "str", "choices": ["none", "project"], "default": "none"},
+    }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    backend = Directories(module.params["timeout_s"])
+    backend = Directories(module.params["timeout_s"], quota=module.params["quota"])
     finish(module, lambda: ensure_locations(backend, module.params["locations"], module.check_mode))
 
 

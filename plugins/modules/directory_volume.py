@@ -16,11 +16,20 @@ description:
     Hard links, owners, ACLs and extended attributes are kept.
   - Snapshots are clones that share blocks, so they need a file system that can. They are marked as such; the server
     itself can write to them.
-  - Directories have no size of their own, so O(volumes[].size_mib) is not used and V(resized) is refused.
+  - A size is the limit of the volume's project quota, with O(quota=project). Else directories have no size of their
+    own, O(volumes[].size_mib) is not used and V(resized) is refused.
 author:
   - openQRM project (@openqrm)
 extends_documentation_fragment:
   - openqrm.datacenter.volumes
+options:
+  quota:
+    description:
+      - What limits volumes. V(project) makes a project of each new volume, on XFS and ext4 that keep project quotas;
+        other file systems are refused before anything is touched.
+    type: str
+    choices: [none, project]
+    default: none
 """
 
 EXAMPLES = r"""
@@ -56,10 +65,12 @@ items:
 from ansible_collections.openqrm.datacenter.plugins.module_utils.directories import Directories
 from ansible_collections.openqrm.datacenter.plugins.module_utils.volume_modules import carry_out
 
+QUOTA = {"quota": {"type": "str", "choices": ["none", "project"], "default": "none"}}
+
 
 def main():
     """Run the module."""
-    carry_out(lambda options: Directories(options["timeout_s"]))
+    carry_out(lambda options: Directories(options["timeout_s"], quota=options["quota"]), own=QUOTA)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ class Local:
 
 XFS, EXT4 = ("mkfs.xfs", "-q", "-m", "reflink=1"), ("mkfs.ext4", "-q", "-F")
 LOCAL = {
-    "directory on tmpfs": Local("storage_directory", (), frozenset({"snapshot"})),
-    "directory on xfs": Local("storage_directory", XFS),
+    "directory on tmpfs": Local("storage_directory", (), frozenset({"snapshot", "resize"})),
+    "directory on xfs": Local("storage_directory", XFS, frozenset({"resize"})),
     "file on ext4": Local("storage_file", EXT4),
     "file on xfs": Local("storage_file", XFS),
     "btrfs": Local("storage_btrfs", ("mkfs.btrfs", "-q")),
