@@ -39,20 +39,27 @@ def image() -> None:
 @click.option(
     "--archive",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
-    help="Fill it from this tar archive (.tar, .tar.zst).",
+    help="Fill it from this tar archive (.tar, .tar.gz, .tar.zst ...).",
+)
+@click.option(
+    "--oci",
+    metavar="PATH[:TAG]",
+    help="Fill it from an image of an OCI image layout, a directory or a tar file of one.",
 )
 @click.option("--shared", is_flag=True, default=None, help="Several members may run from it at once.")
 @pairs_option("--parameter", "parameters", help="Free parameter.")
 @changes_something
 @with_session
-def create(session: Session, name: str, recipe: Path | None, archive: Path | None, **fields: Any) -> None:
-    """Create an image: empty, built from a recipe, or filled from an archive."""
-    entry = {
-        "name": name,
-        **given(
-            {**fields, "archive": str(archive) if archive else None, "recipe": read_recipe(recipe) if recipe else None}
-        ),
+def create(
+    session: Session, name: str, recipe: Path | None, archive: Path | None, oci: str | None, **fields: Any
+) -> None:
+    """Create an image: empty, built from a recipe, or filled from an archive or an OCI image."""
+    source = {
+        "archive": str(archive) if archive else None,
+        "recipe": read_recipe(recipe) if recipe else None,
+        "oci": str(Path(oci).absolute()) if oci else None,
     }
+    entry = {"name": name, **given(fields | source)}
     session.carry_out("image_create", {"images": [entry]}, f"created image {name}")
 
 

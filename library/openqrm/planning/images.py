@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from openqrm.boot.manifest import sha256
 from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError, OpenqrmError
 from openqrm.model import Image, Plan, Storage, Volume
-from openqrm.names import check_name, check_parameters, check_path, check_size_mib, check_type
+from openqrm.names import check_name, check_parameters, check_size_mib, check_type
 from openqrm.planning import private
-from openqrm.planning.context import CONTROLLER, Context
-from openqrm.planning.operations import Step, role_of
-from openqrm.planning.recipes import check_recipe
+from openqrm.planning.context import Context
+from openqrm.planning.operations import Step
+from openqrm.planning.sources import SOURCES, archive_of
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Trouble, Verb, names_of
 from openqrm.store import Reader
 
 BUILD, PREPARE, CREATE, REMOVE = 10, 15, 20, 30
 # Parameters of a volume that is a version of an image: of which, and its number.
 VERSION_OF, NUMBER = "version_of", "version"
-IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", "recipe", "archive", "shared", "parameters")
+IMAGE_KEYS = ("name", "storage", "deployment", "volume", "size_mib", *SOURCES, "shared", "parameters")
 VOLUME_KEYS = ("name", "storage", "size_mib", "presents", "source", "parameters")
 
 
@@ -80,22 +77,6 @@ def _storage(context: Context, what: str, row: Mapping[str, object]) -> Storage:
         raise NotFoundError(f"{what}: storage", name, context.tx.names("storage")) from None
 
 
-def _archive(context: Context, row: Mapping[str, object]) -> tuple[str, list[Step]]:
-    """Path of the archive that fills the image, empty for none, and the steps that build it."""
-    name, recipe, given = str(row["name"]), row.get("recipe"), row.get("archive")
-    if recipe and given:
-        raise InvalidValueError(f"Image {name}: recipe and archive are both given.", remedy="Give one of them.")
-    if given:
-        return check_path(f"Image {name}: archive", given), []
-    if not recipe:
-        return "", []
-    checked = check_recipe(f"Image {name}: recipe", recipe)
-    digest = sha256(json.dumps(checked, sort_keys=True))
-    path = str(Path(context.config.cache_dir, "archives", f"{digest}.tar.zst"))
-    item = {"name": name, "archive": path} | checked
-    return path, [Step(BUILD, CONTROLLER, role_of("image_builder"), "build", item)]
-
-
 def _draw_new_images(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
     steps: list[Step] = []
     objects: list[Mapping[str, object]] = []
@@ -104,7 +85,7 @@ def _draw_new_images(context: Context, names: Sequence[str], arguments: Argument
             continue
         image, volume, presents = _image(context, row)
         storage = context.storages[image.storage]
-        archive, build = _archive(context, row)
+        archive, build = archive_of(context, BUILD, row)
         steps += [*build, *_prepare_steps(context, image, storage)]
         steps += _create_steps(context, storage, volume, presents, archive)
         objects.append({"kind": "image", "name": image.name, "image": fields_of(image), "volume": fields_of(volume)})

@@ -18,6 +18,7 @@ VARIABLES = {
     "service": "service_entries",
     "plugin": "plugin_objects",
     "image_builder": "image_builder_recipes",
+    "image_oci": "image_oci_images",
     "kernel_image": "kernel_image_kernels",
 }
 # Verbs of storage types that take locations instead of volumes.
