@@ -54,6 +54,8 @@ class RunResult:
 OPERATION = "Operation | "
 BEGIN = f"{OPERATION}Begin "
 OPERATION_ENDS = {f"{OPERATION}Journal its end": "done", f"{OPERATION}Journal its failure": "failed"}
+# How plugin_utils/progress.py begins its lines.
+NOTE = "openqrm: "
 INTERNAL = (OPERATION, "Carry out the operations")
 
 
@@ -62,7 +64,7 @@ class _Collector:
     """Gathers from the stream of events what a result consists of, and tells the caller about steps.
 
     It tells `{kind: step, name, state, detail}` for each operation of a plan, `kind: task` for every other task, and
-    `kind: wait` when an operation waits for its turn on a storage server.
+    `kind: wait` when an operation waits for its turn on a storage server, `kind: note` for how far long work is.
     """
 
     on_event: Callable[[Event], None]
@@ -87,6 +89,8 @@ class _Collector:
             self._failed(task, data, result)
         elif kind == "runner_on_ok":
             self._ok(task, host, result)
+        elif kind == "verbose" and str(event.get("stdout", "")).startswith(NOTE):
+            self._tell("note", " ".join(str(event["stdout"]).removeprefix(NOTE).split()), "started")
         elif kind == "playbook_on_stats":
             self.stats = data.get("artifact_data") or {}
         return False

@@ -25,6 +25,7 @@ COMMANDS = {
     "resource": ("openqrm.cli.resource", "Machines: servers and virtual machines that boot from the network."),
     "kernel": ("openqrm.cli.kernel", "Kernels with their initramfs and modules."),
     "image": ("openqrm.cli.image", "Root file systems: a volume and how it is deployed."),
+    "shelf": ("openqrm.cli.shelf", "Catalogues of root file systems, to make images from."),
     "storage": ("openqrm.cli.storage", "Storage servers that hold volumes."),
     "volume": ("openqrm.cli.volume", "Volumes on storage servers."),
     "operation": ("openqrm.cli.operation", "Plans: what runs, ran or failed, step by step."),

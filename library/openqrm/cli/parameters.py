@@ -52,7 +52,9 @@ class Name(ParamType):
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
     def _names(self, reader: Reader) -> list[str]:
-        return [token.name for token in reader.api_tokens()] if self.name == "token" else reader.names(self.name)
+        if self.name == "token":
+            return [token.name for token in reader.api_tokens()]
+        return list(reader.setting("shelves", {})) if self.name == "shelf" else reader.names(self.name)
 
 
 class TypeName(ParamType):

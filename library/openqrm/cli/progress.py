@@ -26,6 +26,7 @@ class Progress:
     An event has `kind`, `name`, `state` (started, done, failed) and `detail`. Of kind `step`, the operations of a plan,
     each is shown, with its host as the detail; of kind `wait` what one of them waits for; of kind `task` those that
     take SLOW_S, all of them if `verbose`.
+    Of kind `note`, how far something is, the last one is on the live line, elsewhere all are.
     """
 
     def __init__(self, enabled: bool, *, verbose: bool = False) -> None:
@@ -66,6 +67,9 @@ class Progress:
         if event.get("kind") == "wait":
             self.line(WAITING, name)
             return
+        if event.get("kind") == "note":
+            self._note(name)
+            return
         self._finish_task()
         if event.get("kind") == "step":
             self._take_step(name, state, detail)
@@ -94,6 +98,12 @@ class Progress:
         begun = self._steps.pop((name, host), None)
         took = f" ({time.monotonic() - begun:.1f} s)" if begun is not None else ""
         self.line(DONE if state == "done" else FAILED, f"{host}: {name}{took}")
+
+    def _note(self, text: str) -> None:
+        if self._live:
+            self._show(text)
+        else:
+            click.echo(f"  {text}", err=True)
 
     def _finish_task(self) -> None:
         seconds = time.monotonic() - self._task_begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from openqrm.errors import OpenqrmError
 from openqrm.runner import RunResult
 
 from tests.support.center import FakeCenter, make_center
+from tests.support.shelves import make_key, make_shelf, served
 from tests.support.trees import described, make_layout, make_root
 
 
@@ -106,3 +108,35 @@ def refuse(center: FakeCenter, message: str, **source: object) -> None:
 
 def test_one_source_only(center: FakeCenter) -> None:
     refuse(center, "Image web: archive and oci are both given. Give one of them.", oci="/a", archive="/b")
+
+
+def test_an_image_from_a_shelf(center: FakeCenter, tmp_path: Path) -> None:
+    expected, directory = make_root(tmp_path / "expected"), tmp_path / "shelf"
+    directory.mkdir()
+    words = ["tar", "-C", str(expected), "--xattrs", "--xattrs-include=*", "--acls", "--sparse", "--zstd", "-cf"]
+    subprocess.run([*words, str(directory / "web.tar.zst"), "."], check=True, timeout=60)
+    key = make_key(tmp_path / "key")
+    row = {"name": "web", "version": "1.0", "file": "web.tar.zst", "architecture": platform.machine()}
+    make_shelf(directory, tmp_path / "key", row)
+    image = {
+        "name": "shop",
+        "template": "main/web:1.0",
+        "storage": "disk1",
+        "deployment": "fake",
+        "parameters": {"a": 1},
+    }
+    with served(directory) as server:
+        assert center.run("shelf_add", shelves=[{"name": "main", "url": server.url, "keys": [key]}]).errors == ()
+        assert center.run("shelf_get", check=True, images=[image]).errors == ()
+        made = center.run("shelf_get", images=[image])
+        assert (made.errors, made.changed) == ((), True)
+        assert described(tmp_path / "disk1/shop") == described(expected)
+        again = center.run("shelf_get", images=[image])
+        assert (again.errors, again.changed) == ((), False)
+
+        (directory / "index.json.sig").unlink()
+        failed = center.run("shelf_get", images=[image | {"name": "other"}])
+        assert (failed.exit_code, "Shelf main is not signed" in failed.errors[-1]) == (8, True)
+    assert center.run("shelf_remove", shelves="main").errors == ()
+    with center.store.read() as reader:
+        assert (reader.image("shop").parameters, reader.setting("shelves")) == ({"a": 1}, {})

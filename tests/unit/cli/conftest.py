@@ -112,6 +112,7 @@ def fill(writer: Any) -> None:
     for state in ("starting", "active"):
         writer.set_state("appliance", ["db01"], state)
     writer.set_setting("default_kernel", "k1")
+    writer.set_setting("shelves", {"main": {"url": "/srv/shelf", "keys": [], "unsigned": True}})
     writer.add_event("info", "hello", "resource", "node1")
     writer.add_event("error", "bad \x1b[31m thing", "appliance", "db01")
     steps = (
