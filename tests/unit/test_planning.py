@@ -49,6 +49,7 @@ def test_hosts_of_one_phase_and_verb_are_one_call_and_neighbours_one_segment() -
         ("acme.arrays.storage_big", "volume_list", "storage_locations"),
         ("openqrm.datacenter.deployment_nfs", "authorize", "deployment_grants"),
         ("openqrm.datacenter.image_builder", "build", "image_builder_recipes"),
+        ("openqrm.datacenter.image_grab", "copy", "image_grab_systems"),
         ("openqrm.datacenter.image_oci", "unpack", "image_oci_images"),
         ("openqrm.datacenter.image_shelf", "fetch", "image_shelf_templates"),
     ],

@@ -9,7 +9,7 @@ import click
 
 from openqrm.cli.framework import Group, changes_something
 from openqrm.cli.output import print_details, print_json, print_table, size
-from openqrm.cli.parameters import Name, TypeName, given, listed, names_argument, pairs_option, yes_option
+from openqrm.cli.parameters import Name, TypeName, given, list_option, listed, names_argument, pairs_option, yes_option
 from openqrm.cli.session import Session, with_session
 from openqrm.errors import InvalidValueError
 
@@ -75,6 +75,43 @@ def read_recipe(path: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise InvalidValueError(f"{path} is not a recipe.", remedy="Give suite, variant, packages, files as a mapping.")
     return recipe
+
+
+@image.command()
+@click.argument("name", type=Name("image", existing=False))
+@click.option(
+    "--from", "source", required=True, metavar="[USER@]HOST", help="The running system, as the server sees it."
+)
+@click.option("--storage", required=True, type=Name("storage"), help="Storage server that copies it, for its volume.")
+@click.option(
+    "--deployment",
+    required=True,
+    type=TypeName("deployment"),
+    metavar="TYPE",
+    help="How nodes get it as their root, as `nfs`.",
+)
+@click.option("--port", type=int, help="Port of its ssh server. Default: 22.")
+@click.option("--identity", metavar="PATH", help="Private key on the storage server. Default: what ssh finds there.")
+@list_option(
+    "--host-key",
+    "host_keys",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with its public host key. Default: what the storage server knows.",
+)
+@list_option("--mount", "mounts", metavar="PATH", help="A further file system of it to copy.")
+@list_option("--exclude", "excludes", metavar="PATTERN", help="What to leave out, as /var/cache/*.")
+@click.option("--volume", metavar="VOLUME", help="Name of the volume. Default: the image's.")
+@click.option("--size-mib", type=int, help="Size of the volume; without it, what the back end gives.")
+@click.option("--shared", is_flag=True, default=None, help="Several members may run from it at once.")
+@pairs_option("--parameter", "parameters", help="Free parameter.")
+@changes_something
+@with_session
+def grab(session: Session, name: str, source: str, host_keys: list[Path] | None, **fields: Any) -> None:
+    """Create an image as a copy of a running Linux system, which the storage server makes over ssh."""
+    user, _, host = source.rpartition("@")
+    keys = [path.read_text(encoding="utf-8", errors="replace") for path in host_keys] if host_keys else None
+    entry = {"name": name, "host": host, **given({**fields, "user": user or None, "host_keys": keys})}
+    session.carry_out("image_grab", {"images": [entry]}, f"copied {host} to image {name}")
 
 
 @image.command("list")

@@ -162,6 +162,13 @@ class Session:
             variables = {**arguments, "openqrm_plans": {verb: prepared.plan}}
             self.change(playbook or verb, variables, done, plan=prepared.plan)
 
+    def refuse_early(self, verb: str, arguments: Mapping[str, object]) -> None:
+        """Returns if the change can be planned; nothing is written. Raises: OpenqrmError."""
+        from openqrm.planning import changes
+        from openqrm.planning.owner import owner_of
+
+        changes.prepare(self.center, verb, arguments, owner=owner_of(), actor=actor(), check=True)
+
     def require(self, kind: str, names: Sequence[str]) -> None:
         """Returns if all these objects exist. Raises: NotFoundError with the closest names."""
         with self.read() as reader:

@@ -114,8 +114,8 @@ def templates(session: Session, names: tuple[str, ...]) -> None:
 @with_session
 def get(session: Session, template: str, name: str, **fields: Any) -> None:
     """Create an image from a template: fetched, its signature and digest checked, unpacked into a volume."""
-    session.require("storage", [fields["storage"]])
     entry = {"name": name, "template": template, **given(fields)}
+    session.refuse_early("shelf_fetch", {"images": [entry]})
     session.change("shelf_get", {"images": [entry]}, f"created image {name}")
 
 

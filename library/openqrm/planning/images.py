@@ -83,16 +83,16 @@ def _draw_new_images(context: Context, names: Sequence[str], arguments: Argument
     for row in rows_of(arguments, "images", IMAGE_KEYS):
         if row["name"] not in names:
             continue
-        image, volume, presents = _image(context, row)
+        image, volume, presents = new_image(context, row)
         storage = context.storages[image.storage]
         archive, build = archive_of(context, BUILD, row)
-        steps += [*build, *_prepare_steps(context, image, storage)]
-        steps += _create_steps(context, storage, volume, presents, archive)
+        steps += [*build, *prepare_steps(context, image, storage)]
+        steps += create_steps(context, storage, volume, presents, archive)
         objects.append({"kind": "image", "name": image.name, "image": fields_of(image), "volume": fields_of(volume)})
     return Drawing(steps, tuple(objects))
 
 
-def _image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume, str]:
+def new_image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volume, str]:
     """The image that this row asks for, its volume, and what that presents.
 
     Raises: InvalidValueError, NotFoundError, ConflictError.
@@ -120,7 +120,7 @@ def refuse_taken(context: Context, volume: Volume) -> None:
         )
 
 
-def _prepare_steps(context: Context, image: Image, storage: Storage) -> list[Step]:
+def prepare_steps(context: Context, image: Image, storage: Storage) -> list[Step]:
     """Preparation of the server for the image's deployment, unless an image there is deployed so already."""
     for other in context.tx.images():
         if other.deployment == image.deployment and context.storages[other.storage].host == storage.host:
@@ -129,7 +129,7 @@ def _prepare_steps(context: Context, image: Image, storage: Storage) -> list[Ste
     return [Step(PREPARE, storage.host, role, "prepare", {"storage": storage.name})]
 
 
-def _create_steps(context: Context, storage: Storage, volume: Volume, presents: str, archive: str = "") -> list[Step]:
+def create_steps(context: Context, storage: Storage, volume: Volume, presents: str, archive: str = "") -> list[Step]:
     """Creation of a volume of this kind. Raises: InvalidValueError where it has to have a size and has none."""
     role = context.types.get("storage", storage.type).role
     if presents == "block" and not volume.size_mib:
@@ -251,7 +251,7 @@ def _draw_new_volumes(context: Context, names: Sequence[str], arguments: Argumen
             volume = Volume(0, str(row["name"]), storage.name, _size(full, row), source, parameters)
             presents = _presents(context, storage, row)
             steps += (
-                clone_steps(context, storage, volume) if source else _create_steps(context, storage, volume, presents)
+                clone_steps(context, storage, volume) if source else create_steps(context, storage, volume, presents)
             )
             objects.append({"kind": "volume", "name": full, "volume": fields_of(volume)})
     return Drawing(steps, tuple(objects))

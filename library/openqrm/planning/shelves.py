@@ -11,7 +11,7 @@ from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Plan
 from openqrm.names import check_name, check_path, check_url, check_version
 from openqrm.planning.context import CONTROLLER, Context
-from openqrm.planning.images import IMAGE_KEYS, rows_of
+from openqrm.planning.images import IMAGE_KEYS, new_image, rows_of
 from openqrm.planning.operations import Step, role_of
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb, names_of
 from openqrm.shelf.reading import Shelf
@@ -114,6 +114,7 @@ def _draw_fetch(context: Context, names: Sequence[str], arguments: Arguments, _p
 
 def _item(context: Context, row: Mapping[str, object]) -> dict[str, object]:
     what = f"Image {row['name']}: template"
+    new_image(context, row)  # what cannot be is refused before anything is fetched
     place, _, version = str(row.get("template", "")).partition(":")
     shelf_name, separator, template = place.partition("/")
     if not separator:

@@ -94,9 +94,9 @@ def names_of(arguments: Arguments, key: str) -> list[str]:
 
 def known() -> dict[str, Verb]:
     """All verbs by name."""
-    from openqrm.planning import appliances, images, kernels, machines, private, shelves, storages, versions
+    from openqrm.planning import appliances, grabs, images, kernels, machines, private, shelves, storages, versions
 
-    modules = (appliances, images, kernels, machines, private, shelves, storages, versions)
+    modules = (appliances, grabs, images, kernels, machines, private, shelves, storages, versions)
     return {verb.name: verb for module in modules for verb in module.VERBS}
 
 

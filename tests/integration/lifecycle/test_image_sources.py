@@ -111,6 +111,7 @@ def test_one_source_only(center: FakeCenter) -> None:
 
 
 def test_an_image_from_a_shelf(center: FakeCenter, tmp_path: Path) -> None:
+    """By the role image_shelf, then as image_create."""
     expected, directory = make_root(tmp_path / "expected"), tmp_path / "shelf"
     directory.mkdir()
     words = ["tar", "-C", str(expected), "--xattrs", "--xattrs-include=*", "--acls", "--sparse", "--zstd", "-cf"]
