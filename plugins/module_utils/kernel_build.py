@@ -26,10 +26,11 @@ Run = Callable[..., str]
 ARTIFACTS = ("vmlinuz", "initramfs", "modules")
 TOOLS = (
     *("dracut", "mksquashfs", "depmod", "zstd", "busybox", "curl", "jq", "dmidecode", "kexec", "mount.nfs", "e2fsck"),
-    *("iscsid", "iscsiadm"),
+    *("iscsid", "iscsiadm", "rsync", "tar", "getfattr", "setfattr"),
 )
 PACKAGES = (
-    "dracut-core squashfs-tools kmod zstd busybox-static curl jq dmidecode kexec-tools nfs-common e2fsprogs open-iscsi"
+    "dracut-core squashfs-tools kmod zstd busybox-static curl jq dmidecode kexec-tools nfs-common e2fsprogs open-iscsi "
+    "rsync tar attr"
 )
 FILESYSTEMS = "ext4 vfat squashfs overlay"
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+\Z")

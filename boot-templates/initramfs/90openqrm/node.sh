@@ -3,7 +3,7 @@
 # What a node does between its kernel and the init of an appliance. Ends when a root is mounted and ready, never else.
 set -u
 OQ_LIBRARY=/usr/lib/openqrm
-for file in common api manifest network hardware root layers secrets kexec idle; do
+for file in common api manifest network hardware root layers copy ram secrets kexec idle; do
     # shellcheck source=/dev/null
     . "$OQ_LIBRARY/$file.sh"
 done

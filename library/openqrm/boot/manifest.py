@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from openqrm.memoryroots import MEMORY, MemorySettings, memory_settings
 from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Resource, Storage
 from openqrm.roots import PRIVATE, is_shared, root_settings
 from openqrm.types import TypeInfo
@@ -44,6 +45,13 @@ class Root:
     def target(self) -> str:
         """What a storage network calls the volume."""
         return target(self.image)
+
+    @property
+    def memory(self) -> MemorySettings | None:
+        """How it becomes a root in memory, None for one that stays where it is. Raises: InvalidValueError."""
+        if self.deployment.boot_mode != MEMORY:
+            return None
+        return memory_settings(f"Image {self.image.name}", self.image.parameters)
 
     def parameters(self, words: Mapping[str, str]) -> dict[str, str]:
         """What the deployment's hook is told, with the placeholders filled in."""
@@ -107,6 +115,8 @@ def assigned_manifest(
         "hosts": _lines(appliance.parameters.get("hosts")),
         "boot_services": [{"name": name, "digest": digest} for name, digest in sorted((services or {}).items())],
     }
+    if memory := root.memory:
+        manifest["memory"] = {"size_mib": memory.size_mib, **memory.source}
     return manifest | _shared_root(resource, appliance, assignment.member, private)
 
 

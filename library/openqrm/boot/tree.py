@@ -100,7 +100,7 @@ def default_entries(config: Config, kernel: Kernel, hooks: Sequence[Path] = ()) 
     deployments' hooks, which they fetch while they are idle."""
     digest, text = agent_blob()
     words = variables(config, kernel)
-    blobs = sorted(blob(path) for path in hooks)
+    blobs = sorted({blob(path) for path in hooks})
     manifest = idle_manifest(kernel, digest, arguments(config, kernel)) | {"prefetch": [name for name, _ in blobs]}
     return [
         *(blob_entry(config, *small) for small in [(digest, text), *blobs]),

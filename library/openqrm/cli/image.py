@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,19 @@ def create(
     }
     entry = {"name": name, **given(fields | source)}
     session.carry_out("image_create", {"images": [entry]}, f"created image {name}")
+
+
+@image.command()
+@click.argument("name", type=Name("image"))
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path))
+@changes_something
+@with_session
+def publish(session: Session, name: str, archive: Path) -> None:
+    """Have nodes fill the image's root in memory from ARCHIVE (.tar.zst, .squashfs) put into the boot tree."""
+    with archive.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    arguments = {"image": name, "archive": str(archive), "sha256": digest}
+    session.carry_out("image_publish", arguments, f"published {archive.name} for image {name}")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from openqrm.desired.compare import Change, label
 from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError
+from openqrm.memoryroots import ARCHIVE, MEMORY, memory_settings
 from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
 from openqrm.roots import PRIVATE, is_shared, private_volume, root_settings
 from openqrm.storagesettings import storage_settings
@@ -181,13 +182,29 @@ def _image(world: World, what: str, change: Change) -> None:
             remedy="Choose a deployment that fits the storage, or another storage.",
         )
     _check_volume(world, what, after)
+    if deployment.boot_mode == MEMORY:
+        _check_memory(world, what, change, after)
     if _altered(change, ["shared"]) and not after.shared:
-        users = [f"appliance {a.name}" for a in world.appliances if a.image == change.name and is_shared(a.root_mode)]
+        users = [f"appliance {a.name}" for a in world.appliances if a.image == change.name and _shares(a, deployment)]
         _refuse(f"{what} cannot stop being shared", users, "Give these appliances root mode read-write.")
     altered = _altered(change, MOUNTED_FIELDS)
     if altered:
         running = [f"appliance {row.appliance}" for row in world.assignments if row.image == change.name]
         _refuse(f"{what}: {', '.join(altered)} cannot be changed", running, "Stop these appliances first.")
+
+
+def _shares(appliance: Appliance, deployment: TypeInfo) -> bool:
+    """Whether members of the appliance run from its image itself, several of them where it has them."""
+    return is_shared(appliance.root_mode) or (deployment.boot_mode == MEMORY and appliance.members > 1)
+
+
+def _check_memory(world: World, what: str, change: Change, image: Image) -> None:
+    """A root in memory: what fills it is what is granted, and stays so while a member runs."""
+    memory_settings(what, image.parameters)
+    before = change.before.parameters if isinstance(change.before, Image) else {}
+    if before.get(ARCHIVE) != image.parameters.get(ARCHIVE):
+        running = [f"appliance {row.appliance}" for row in world.assignments if row.image == change.name]
+        _refuse(f"{what}: {ARCHIVE} cannot be changed", running, "Stop these appliances first.")
 
 
 def _check_volume(world: World, what: str, image: Image) -> None:
@@ -259,6 +276,13 @@ def _check_shared_root(world: World, what: str, appliance: Appliance, image: Ima
 
 def _check_own_root(world: World, what: str, appliance: Appliance, image: Image) -> None:
     """Root mode read-write: what a member boots is its own."""
+    if world.type_of(what, "deployment", image.deployment).boot_mode == MEMORY:
+        if appliance.members > 1 and not image.shared:
+            raise InvalidValueError(
+                f"{what} has {appliance.members} members, but image {image.name} is not shared.",
+                remedy="Share the image (shared: true): each member fills a root of its own in its memory.",
+            )
+        return
     if not appliance.clone and appliance.members > 1:
         raise InvalidValueError(
             f"{what} has {appliance.members} members that would all write to image {image.name}"

@@ -166,7 +166,10 @@ class Context:
     def grants(self, stage: int, verb: str, member: Member, undo: str = "") -> list[Step]:
         """Authorize or revoke: the member's root and, where it has them, its private directories, for its resource."""
         root, private = self.root(member.image), self.private_root(member)
-        steps = [self._grant(stage, verb, member, root, is_shared(member.appliance.root_mode), undo)]
+        memory = root.memory
+        read_only = bool(memory) or is_shared(member.appliance.root_mode)
+        # What an archive of the boot tree fills needs nothing of the storage.
+        steps = [] if memory and memory.archive else [self._grant(stage, verb, member, root, read_only, undo)]
         return [*steps, self._grant(stage, verb, member, private, False, undo)] if private else steps
 
     def _grant(self, stage: int, verb: str, member: Member, root: Root, read_only: bool, undo: str) -> Step:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError, OpenqrmError
+from openqrm.memoryroots import MEMORY, memory_settings
 from openqrm.model import Image, Plan, Storage, Volume
 from openqrm.names import check_name, check_parameters, check_size_mib, check_type
 from openqrm.planning import private
@@ -104,7 +105,10 @@ def new_image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volum
     parameters = check_parameters(f"Image {name}", row.get("parameters") or {})
     deployment = check_type("Deployment", row.get("deployment"))
     image = Image(0, name, storage.name, volume.name, deployment, shared=bool(row.get("shared")), parameters=parameters)
-    return image, volume, context.root(image).presents
+    root = context.root(image)
+    if root.deployment.boot_mode == MEMORY:
+        memory_settings(f"Image {name}", parameters)
+    return image, volume, root.presents
 
 
 def _size(name: str, row: Mapping[str, object]) -> int:
@@ -117,6 +121,16 @@ def refuse_taken(context: Context, volume: Volume) -> None:
         raise ConflictError(
             f"Volume {volume.storage}/{volume.name} exists already.",
             remedy="Choose another name, or remove that volume.",
+        )
+
+
+def refuse_running(context: Context, image: Image, what: str) -> None:
+    """Returns if nothing runs from the image. Raises: InUseError."""
+    for row in context.tx.assignments(images=[image.name]):
+        raise InUseError(
+            f"Image {image.name} cannot be {what}: appliance {row.appliance}, member {row.member}, runs from it on "
+            f"{row.resource}.",
+            remedy=f"Run `openqrm appliance stop {row.appliance}` first.",
         )
 
 

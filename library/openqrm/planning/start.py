@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from openqrm import matching
 from openqrm.boot import manifest, tree
 from openqrm.errors import ConflictError, NoResourceError
+from openqrm.memoryroots import MEMORY, SIZE
 from openqrm.model import Appliance, Image, Requirements, Resource, Volume
 from openqrm.planning import private
 from openqrm.planning.context import CONTROLLER, Context, Member
@@ -35,20 +36,22 @@ def reserve(context: Context, appliances: Sequence[Appliance], plan_id: int, *, 
 
     `to` pins every member to that resource. Raises: NoResourceError, ConflictError, NotFoundError.
     """
+    golden = {image.name: image for image in context.tx.images(sorted({a.image for a in appliances}))}
+    needs = {a.name: _needs(context, a, golden[a.image]) for a in appliances}
     wanted = [
-        (appliance.name, number, replace(appliance.requirements, resource=to or appliance.requirements.resource))
+        (appliance.name, number, replace(needs[appliance.name], resource=to or appliance.requirements.resource))
         for appliance in appliances
         for number in range(appliance.members)
     ]
     chosen = matching.assign_members(wanted, _free(context, wanted), everything=context.tx.resources)
-    images, created = _images(context, appliances)
+    images, created = _images(context, appliances, golden)
     rows = [(name, number, chosen[name, number].name, images[name, number].name, plan_id) for name, number, _ in wanted]
     return Reservation(tuple(_bind(context, rows)), frozenset(created))
 
 
 def reserve_again(context: Context, members: Sequence[Member], plan_id: int) -> list[Member]:
     """Other resources for members that were taken back, with the images that they have. Raises: NoResourceError."""
-    wanted = [(m.appliance.name, m.assignment.member, m.appliance.requirements) for m in members]
+    wanted = [(m.appliance.name, m.assignment.member, _needs(context, m.appliance, m.image)) for m in members]
     images = {(m.appliance.name, m.assignment.member): m.image.name for m in members}
     chosen = matching.assign_members(wanted, _free(context, wanted), taken_spread=_spread(context, members))
     rows = [(name, number, chosen[name, number].name, images[name, number], plan_id) for name, number, _ in wanted]
@@ -119,10 +122,24 @@ def why_not_free(context: Context, resource: Resource) -> str:
     return f"last heartbeat {seen} in mode {resource.mode or 'unknown'}, and no power driver that reads back"
 
 
-def _images(context: Context, appliances: Sequence[Appliance]) -> tuple[dict[tuple[str, int], Image], set[str]]:
+def _needs(context: Context, appliance: Appliance, image: Image) -> Requirements:
+    """What the appliance asks of a resource; its root comes to that, where it takes up memory."""
+    if not _in_memory(context, image):
+        return appliance.requirements
+    size_mib = int(str(image.parameters.get(SIZE) or 0))
+    return replace(appliance.requirements, memory_mib=appliance.requirements.memory_mib + size_mib)
+
+
+def _in_memory(context: Context, image: Image) -> bool:
+    return context.types.get("deployment", image.deployment).boot_mode == MEMORY
+
+
+def _images(
+    context: Context, appliances: Sequence[Appliance], golden: dict[str, Image]
+) -> tuple[dict[tuple[str, int], Image], set[str]]:
     """The image that each member boots: the appliance's own, or the member's clone of it, registered if new."""
-    golden = {image.name: image for image in context.tx.images(sorted({a.image for a in appliances}))}
-    names = [clone_name(a.name, n) for a in appliances if _clones(a, golden) for n in range(a.members)]
+    cloning = {a.name for a in appliances if _clones(context, a, golden[a.image])}
+    names = [clone_name(a.name, n) for a in appliances if a.name in cloning for n in range(a.members)]
     known = {image.name: image for image in context.tx.images(names)}
     images: dict[tuple[str, int], Image] = {}
     new: list[Image] = []
@@ -130,7 +147,7 @@ def _images(context: Context, appliances: Sequence[Appliance]) -> tuple[dict[tup
         source = golden[appliance.image]
         for number in range(appliance.members):
             name = clone_name(appliance.name, number)
-            image = known.get(name) if _clones(appliance, golden) else source
+            image = known.get(name) if appliance.name in cloning else source
             if image is None:
                 image = replace(source, id=0, name=name, volume=name, kind="clone", parent=source.name, shared=False)
                 new.append(image)
@@ -152,8 +169,10 @@ def _images(context: Context, appliances: Sequence[Appliance]) -> tuple[dict[tup
     return images, {image.name for image in new}
 
 
-def _clones(appliance: Appliance, golden: dict[str, Image]) -> bool:
-    return appliance.clone and golden[appliance.image].kind == "golden" and not is_shared(appliance.root_mode)
+def _clones(context: Context, appliance: Appliance, image: Image) -> bool:
+    if not appliance.clone or image.kind != "golden" or is_shared(appliance.root_mode):
+        return False
+    return not _in_memory(context, image)
 
 
 def clone_name(appliance: str, member: int) -> str:
@@ -238,10 +257,16 @@ def _node_steps(context: Context, member: Member, digest: str, boot: str) -> lis
             remedy="Let it boot from the network, or set its power driver.",
         )
     if idle and resource.power_driver and boot == "auto":
-        first["deadline_s"] = context.config.deadlines.node_up_s // 3
+        first["deadline_s"] = _take_over_s(context, member)
         result.append(_node(TAKE_OVER, "wait_up", first | {"soft": True}, member))
         result += _reset(context, RESET, member, first)
     return result
+
+
+def _take_over_s(context: Context, member: Member) -> int:
+    """How long a node that takes over in place is awaited before it is reset; longer where it has a root to fill."""
+    node_up_s = context.config.deadlines.node_up_s
+    return node_up_s if _in_memory(context, member.image) else node_up_s // 3
 
 
 def _node(stage: int, verb: str, item: dict[str, object], member: Member) -> Step:

@@ -94,9 +94,20 @@ def names_of(arguments: Arguments, key: str) -> list[str]:
 
 def known() -> dict[str, Verb]:
     """All verbs by name."""
-    from openqrm.planning import appliances, grabs, images, kernels, machines, private, shelves, storages, versions
+    from openqrm.planning import (
+        appliances,
+        archives,
+        grabs,
+        images,
+        kernels,
+        machines,
+        private,
+        shelves,
+        storages,
+        versions,
+    )
 
-    modules = (appliances, grabs, images, kernels, machines, private, shelves, storages, versions)
+    modules = (appliances, archives, grabs, images, kernels, machines, private, shelves, storages, versions)
     return {verb.name: verb for module in modules for verb in module.VERBS}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError, OpenqrmError
+from openqrm.errors import ConflictError, InvalidValueError, NotFoundError, OpenqrmError
 from openqrm.model import Image, Plan, Storage, Volume
 from openqrm.names import check_name, check_number, check_parameters, check_size_mib
 from openqrm.planning.context import Context
@@ -24,6 +24,7 @@ from openqrm.planning.images import (
     commit_new,
     fields_of,
     number_of,
+    refuse_running,
     refuse_taken,
     rows_of,
     undo_new,
@@ -41,16 +42,6 @@ SIZE_KEYS = ("name", "size_mib")
 
 def _next(versions: Sequence[Volume]) -> int:
     return max((number_of(version) for version in versions), default=0) + 1
-
-
-def _refuse_running(context: Context, image: Image, what: str) -> None:
-    """Returns if nothing runs from the image. Raises: InUseError."""
-    for row in context.tx.assignments(images=[image.name]):
-        raise InUseError(
-            f"Image {image.name} cannot be {what}: appliance {row.appliance}, member {row.member}, runs from it on "
-            f"{row.resource}.",
-            remedy=f"Run `openqrm appliance stop {row.appliance}` first.",
-        )
 
 
 def _copy(context: Context, storage: Storage, name: str, source: str) -> Step:
@@ -95,7 +86,7 @@ def _draw_clones(context: Context, names: Sequence[str], arguments: Arguments, _
         if row["name"] not in names:
             continue
         source = context.tx.image(check_name(f"Image {row['name']}: source", row.get("source")))
-        _refuse_running(context, source, "cloned")
+        refuse_running(context, source, "cloned")
         shared = bool(source.shared if row.get("shared") is None else row["shared"])
         parameters = check_parameters(f"Image {row['name']}", row.get("parameters") or {})
         name = str(row["name"])
@@ -128,7 +119,7 @@ def _draw_versions(context: Context, names: Sequence[str], _arguments: Arguments
     steps: list[Step] = []
     objects: list[Mapping[str, object]] = []
     for image in context.tx.images(list(names)):
-        _refuse_running(context, image, "snapshotted")
+        refuse_running(context, image, "snapshotted")
         number = _next(versions_of(context.tx, image))
         own = context.tx.volume(image.storage, image.volume)
         name = _volume_name(image, f".v{number}")
@@ -172,7 +163,7 @@ def _select_rollback(context: Context, arguments: Arguments) -> Selection:
 
 def _draw_rollback(context: Context, _names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
     image, version = _version(context, arguments)
-    _refuse_running(context, image, "taken back")
+    refuse_running(context, image, "taken back")
     number = _next(versions_of(context.tx, image))
     volume = Volume(0, _volume_name(image, f".r{number}"), image.storage, version.size_mib, version.name)
     refuse_taken(context, volume)
@@ -220,7 +211,7 @@ def _draw_sizes(context: Context, names: Sequence[str], arguments: Arguments, _p
     steps: list[Step] = []
     objects: list[Mapping[str, object]] = []
     for image in context.tx.images(list(names)):
-        _refuse_running(context, image, "resized")
+        refuse_running(context, image, "resized")
         root = context.root(image)
         backend = context.types.get("storage", root.storage.type)
         if "resize" not in backend.capabilities:

@@ -14,6 +14,7 @@ from tests.integration.roles.conftest import CLIENT, SERVER, STRANGER, Network
 from tests.support.roles import Step, run
 
 STORAGE, NFS = "openqrm.datacenter.storage_directory", "openqrm.datacenter.deployment_nfs"
+TMPFS = "openqrm.datacenter.deployment_tmpfs"
 
 
 @pytest.fixture
@@ -105,7 +106,10 @@ def server(network: Network) -> Iterator[tuple[Path, dict[str, Any]]]:
         assert run(directory, [Step(NFS, "stop")], variables)[0].failed == ""
 
 
-def test_ganesha_serves_a_directory_to_its_client_only(network: Network, server: tuple[Path, dict[str, Any]]) -> None:
+@pytest.mark.parametrize("role", [NFS, TMPFS])
+def test_ganesha_serves_a_directory_to_its_client_only(
+    network: Network, server: tuple[Path, dict[str, Any]], role: str
+) -> None:
     directory, variables = server
     volumes = [directory / "volumes" / name for name in ("web01-0", "web02-0")]
     grants = []
@@ -115,7 +119,7 @@ def test_ganesha_serves_a_directory_to_its_client_only(network: Network, server:
         grants.append({"volume": volume.name, "path": str(volume), "client": {"address": address}, "epoch": 1})
 
     def verb(name: str) -> Step:
-        return Step(NFS, name, {"deployment_grants": grants} if name in ("authorize", "revoke") else {})
+        return Step(role, name, {"deployment_grants": grants} if name in ("authorize", "revoke") else {})
 
     def listing(volume: Path) -> str:
         return network.ask("nfs-ls", f"nfs://{SERVER}{volume}?version=4")
@@ -125,6 +129,7 @@ def test_ganesha_serves_a_directory_to_its_client_only(network: Network, server:
     assert [outcome.failed for outcome in outcomes] == [""] * len(names)
     assert [outcome.changed for outcome in outcomes] == [True, False, True, False, False]
     assert [item["client"]["address"] for item in outcomes[-1].items] == [CLIENT, STRANGER]
+    assert [item["read_only"] for item in outcomes[-1].items] == [role == TMPFS] * 2
     assert "hostname" in listing(volumes[0])
     assert "hostname" not in listing(volumes[1]), "the client has no grant for it"
 

@@ -59,6 +59,7 @@ PLACES: dict[str, str] = {
     "image clone NAME x": "web",
     "image clone web NAME": "",
     "image snapshot NAME": "web",
+    "image publish NAME /etc/hostname": "web",
     "image versions NAME": "web",
     "image rollback NAME 1 --yes": "web",
     "image resize NAME --size-mib 4096": "web",

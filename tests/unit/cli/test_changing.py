@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -143,6 +144,10 @@ PLANNED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "appliance stop --all": ("appliance_stop", {"appliances": ["db01", "web01"]}),
     "appliance stop db01 --force": ("appliance_stop", {"appliances": ["db01"], "force": True}),
+    "image publish web /dev/null": (
+        "image_publish",
+        {"image": "web", "archive": "/dev/null", "sha256": hashlib.sha256(b"").hexdigest()},
+    ),
     "appliance move db01 --to node1": ("appliance_move", {"appliances": ["db01"], "to": "node1"}),
 }
 

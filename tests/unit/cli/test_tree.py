@@ -20,7 +20,7 @@ CHANGING = {
     "appliance": {"create", "set", "remove", "start", "stop", "restart", "move"},
     "resource": {"create", "set", "remove", "approve", "power", "reinstate"},
     "kernel": {"add", "remove", "set-default"},
-    "image": {"create", "grab", "clone", "snapshot", "rollback", "resize", "rename", "set", "remove"},
+    "image": {"create", "grab", "clone", "snapshot", "publish", "rollback", "resize", "rename", "set", "remove"},
     "shelf": {"add", "remove", "get", "publish"},
     "storage": {"add", "remove"},
     "volume": {"create", "clone", "remove"},

@@ -23,15 +23,23 @@ oq_fetch_hook() {
 oq_mount_root() {
     hostname "$OQM_HOSTNAME" || return 1
     oq_grant_secret
-    case $OQM_ROOT_MODE in
-        read-write) oq_mount_volume "$OQM_PARAMETERS" "$NEWROOT" rw ;;
-        overlay | private) oq_mount_overlay ;;
-        *) echo "root mode '$OQM_ROOT_MODE' is not known to this initramfs"; return 1 ;;
-    esac || return 1
+    oq_mount_by_mode || return 1
     [ -x "$NEWROOT/sbin/init" ] || [ -L "$NEWROOT/sbin/init" ] || { echo "the root has no /sbin/init"; return 1; }
     for _directory in proc sys dev run tmp etc; do
         [ -d "$NEWROOT/$_directory" ] || mkdir -p "$NEWROOT/$_directory" || return 1
     done
+}
+
+oq_mount_by_mode() {
+    if [ "${OQM_MEMORY:-}" = true ]; then
+        oq_mount_memory
+        return
+    fi
+    case $OQM_ROOT_MODE in
+        read-write) oq_mount_volume "$OQM_PARAMETERS" "$NEWROOT" rw ;;
+        overlay | private) oq_mount_overlay ;;
+        *) echo "root mode '$OQM_ROOT_MODE' is not known to this initramfs"; return 1 ;;
+    esac
 }
 
 # Have the hook mount a volume: oq_mount_volume PARAMETERS POINT rw|ro.
@@ -84,7 +92,7 @@ oq_finish_prefetch() {
 oq_fstab() {
     {
         echo '# Written by openQRM at every boot. Lines of this image belong in /etc/fstab-static.'
-        if [ "$OQM_ROOT_MODE" = read-write ]; then
+        if oq_keeps_root; then
             oq_run_hook root_fstab_line || return 1
         fi
         printf '%s\n' "$OQM_FSTAB"
@@ -102,10 +110,10 @@ oq_swap_lines() {
     done
 }
 
-# Write the host name, a machine id where the image is shared, the manifest's lines of /etc/hosts, and a resolver configuration where the image has none.
+# Write the host name, a machine id where members have their roots from one image, the manifest's lines of /etc/hosts, and a resolver configuration where the image has none.
 oq_system_files() {
     printf '%s\n' "$OQM_HOSTNAME" > "$NEWROOT/etc/hostname" || return 1
-    [ "$OQM_ROOT_MODE" = read-write ] || oq_machine_id || return 1
+    oq_keeps_root || oq_machine_id || return 1
     [ -z "$OQM_HOSTS" ] || oq_hosts_block || return 1
     if [ ! -s "$NEWROOT/etc/resolv.conf" ] && [ ! -L "$NEWROOT/etc/resolv.conf" ]; then
         cat "$OQ_BUNDLE/etc/resolv.conf" > "$NEWROOT/etc/resolv.conf" || return 1

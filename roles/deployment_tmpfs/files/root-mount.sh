@@ -1,0 +1,1 @@
+../../deployment_nfs/files/root-mount.sh
