@@ -3,7 +3,7 @@
 # What a node does between its kernel and the init of an appliance. Ends when a root is mounted and ready, never else.
 set -u
 OQ_LIBRARY=/usr/lib/openqrm
-for file in common api manifest network hardware root layers copy ram secrets kexec idle; do
+for file in common api manifest network hardware root layers copy ram secrets kexec disk disk-deploy disk-grab idle; do
     # shellcheck source=/dev/null
     . "$OQ_LIBRARY/$file.sh"
 done
@@ -112,7 +112,7 @@ oq_main() {
     while :; do
         if oq_step manifest oq_fetch_manifest; then
             case $OQM_MODE in
-                idle) oq_idle && break ;;
+                idle | disk) oq_idle && break ;;
                 assigned) oq_boot_assigned && break ;;
             esac
         fi

@@ -88,12 +88,17 @@ oq_reboot() {
     sleep 60
 }
 
-# Take over an appliance: in place with the same kernel, by kexec (or a reboot) with another one.
+# Take over an appliance: in place with the same kernel, by kexec (or a reboot) with another one. A manifest about local disks is
+# carried out by the idle system.
 oq_assign() {
     oq_step manifest oq_fetch_manifest || { oq_refuse "manifest: $OQ_PROBLEM"; return 1; }
     if [ "$(cat "$OQ/manifest.sha256")" != "$OQO_MANIFEST" ]; then
         oq_refuse "manifest: the order names $OQO_MANIFEST, the boot tree has $(cat "$OQ/manifest.sha256")"
         return 1
+    fi
+    if [ "$OQM_MODE" = disk ]; then
+        oq_disk_order
+        return
     fi
     [ "$OQM_MODE" = assigned ] || { oq_refuse "manifest: its mode is $OQM_MODE, not assigned"; return 1; }
     if ! oq_same_kernel || ! oq_same_arguments; then

@@ -71,7 +71,7 @@ def parameters: [. // {} | to_entries[]
     | select(.key | test("^[a-z][a-z0-9_]*$"))
     | "export OPENQRM_PARAM_\(.key | ascii_upcase)=" + (.value | text | @sh)] | join("\n");
 if .version != 1 then error("version \(.version) of the manifest is not known to this initramfs") else . end
-| if .mode != "idle" and .mode != "assigned" then error("mode \(.mode) of the manifest is not known") else . end
+| if .mode != "idle" and .mode != "assigned" and .mode != "disk" then error("mode \(.mode) of the manifest is not known") else . end
 | @sh "OQM_MODE=\(.mode)",
   @sh "OQM_RESOURCE=\(.resource | word)",
   @sh "OQM_KERNEL=\(.kernel.vmlinuz | digest)",
@@ -98,6 +98,10 @@ if .version != 1 then error("version \(.version) of the manifest is not known to
   @sh "OQM_PRIVATE_DIRECTORIES=\([.private.directories[]? | path] | lines)",
   @sh "OQM_PRIVATE_EXCLUDES=\([.private.excludes[]? | path] | lines)",
   @sh "OQM_PRIVATE_PARAMETERS=\(.private.parameters | parameters)",
+  @sh "OQM_DISK_ACTION=\(.disk.action | word)",
+  @sh "OQM_DISK_NAME=\(.disk.name | word)",
+  @sh "OQM_DISK_OVERWRITE=\(.disk.overwrite == true)",
+  @sh "OQM_DISK_WIPE=\(.disk.wipe | word)",
   @sh "OQM_NETWORKS=\([.networks[]? | "\(.mac | ascii_downcase) \(.role) \(.address)"] | lines)",
   @sh "OQM_FSTAB=\(.fstab | lines)",
   @sh "OQM_HOSTS=\(.hosts | lines)",
