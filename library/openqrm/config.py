@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from openqrm.disks import WIPES
 from openqrm.errors import ConfigError, InvalidValueError
 from openqrm.names import check_url
 
@@ -67,13 +68,14 @@ class Networks:
 @dataclass(frozen=True)
 class Deadlines:
     """How long to wait, in seconds: for a node to come up, to go down, and for a heartbeat; for a task of an operation
-    on a host; between two tries of one; for a turn on a storage server; and for a sign of life of a controller on
-    another host."""
+    on a host; for a node's work on its own disks; between two tries of an operation; for a turn on a storage server; and
+    for a sign of life of a controller on another host."""
 
     node_up_s: int = 300
     node_down_s: int = 180
     heartbeat_s: int = 240
     operation_s: int = 1800
+    disk_s: int = 3600
     retry_s: int = 5
     turn_s: int = 900
     lease_s: int = 3600
@@ -113,6 +115,7 @@ class Config:
     deadlines: Deadlines = field(default_factory=Deadlines)
     registration: Registration = field(default_factory=Registration)
     console_log: str = ""
+    disk_wipe: str = "none"
 
     @property
     def ca_file(self) -> Path:
@@ -252,6 +255,7 @@ CHECKS: dict[str, Callable[[str], object]] = {
     "api.url": _url("https"),
     "registration.policy": _choice("accept", "known_macs", "approval"),
     "registration.reboot": _choice("silent", "ordered"),
+    "disk_wipe": _choice(*WIPES),
     **{f"networks.{name}.cidr": _prefix for name in ("management", "storage")},
     **{f"networks.{name}.pool": _pool for name in ("management", "storage")},
 }

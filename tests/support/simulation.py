@@ -29,9 +29,10 @@ from ansible_collections.openqrm.datacenter.plugins.modules import boot_file
 from ansible_collections.openqrm.datacenter.plugins.plugin_utils import fake
 from openqrm import fakenode
 from openqrm.boot import tree
+from openqrm.boot.manifest import sha256
 from openqrm.config import Config, Deadlines
 from openqrm.datacenter import Datacenter
-from openqrm.model import Appliance, Image, Kernel, Nic, Operation, Requirements, Resource, Storage, Volume
+from openqrm.model import Appliance, Image, Kernel, Nic, Operation, Order, Requirements, Resource, Storage, Volume
 from openqrm.planning import changes, journal, nodes, settle
 from openqrm.planning.operations import NODE
 from openqrm.store import Store, Writer, open_store, upgrade
@@ -39,6 +40,7 @@ from openqrm.store import Store, Writer, open_store, upgrade
 FAKES: Mapping[str, Any] = {
     "storage_fake": fake_storage.ActionModule,
     "deployment_fake": fake_deployment.ActionModule,
+    "deployment_local": fake_deployment.ActionModule,
     "hypervisor_fake": fake_hypervisor.ActionModule,
     "power_fake": fake_power.ActionModule,
 }
@@ -58,13 +60,16 @@ class Killed(BaseException):
 
 @dataclass
 class Center:
-    """The data centre below `root`. `silent`: resources whose machine does not answer, whatever it is told."""
+    """The data centre below `root`. `silent`: resources whose machine does not answer, whatever it is told.
+    `refusals`: what machines say instead of doing an action with their disks; `worked`: what they did."""
 
     root: Path
     config: Config
     store: Store
     silent: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
+    worked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     @property
     def datacenter(self) -> Datacenter:
@@ -109,10 +114,31 @@ class Center:
         with self.store.read() as tx:
             waiting = [order for order in tx.orders() if order.resource not in self.silent]
         for order in waiting:
+            if self._is_about_disks(order.manifest):
+                self._work_on_disks(order)
+                continue
             self.boot([order.resource])
             with self.store.write("node", "order") as tx:
                 tx.report(order.resource, last_seen=datetime.now(UTC))
                 tx.set_order(order.id, "done")
+
+    def _is_about_disks(self, digest: str) -> bool:
+        return any(
+            sha256(text := path.read_text()) == digest and json.loads(text)["mode"] == "disk"
+            for path in (self.root / "boot/manifests").glob("*.json")
+        )
+
+    def _work_on_disks(self, order: Order) -> None:
+        """A machine that idles does what the manifest says, or refuses where `refusals` says so."""
+        with self.store.read() as tx:
+            resource = tx.resource(order.resource)
+        manifest = json.loads((self.root / "boot" / tree.manifest_name(resource.boot_mac)).read_text())
+        assert resource.mode == "idle", "orders about disks are for idle machines"
+        refused = self.refusals.get(manifest["disk"]["action"], "")
+        with self.store.write("node", "order") as tx:
+            tx.set_order(order.id, "failed" if refused else "done", refused)
+        if not refused:
+            self.worked.append((resource.name, manifest["disk"]))
 
     def boot(self, names: Sequence[str]) -> None:
         """Has these machines boot, those that are not silent."""
@@ -146,13 +172,17 @@ class Center:
         bound = {row.resource: row for row in tx.assignments()}
         images = {image.name: image for image in tx.images()}
         resources = {resource.name: resource for resource in tx.resources()}
+        local = {image.name for image in images.values() if image.deployment == "local"}
+        on_disk = {name for name, row in bound.items() if row.image in local}
         grants = {f"{LOCATION}/{images[row.image].volume} {resources[name].address}" for name, row in bound.items()}
-        yield from _differences("grant", set(self.fakes("deployment", "san1")), grants)
+        there = {*self.fakes("deployment", "san1"), *self.fakes("deployment_local", "san1")}
+        yield from _differences("grant", there, grants)
         volumes = {f"{LOCATION}/{volume.name}" for volume in tx.volumes()}
         kept = {key for key, record in self.fakes("storage", "san1").items() if record["kind"] == "volume"}
         yield from _differences("volume", kept, volumes)
         possible = {name for resource in resources.values() for name in tree.node_names(resource.boot_mac)}
         wanted = {name for resource in bound for name in tree.node_names(resources[resource].boot_mac)}
+        wanted -= {tree.manifest_name(resources[name].boot_mac) for name in on_disk}
         there = {name for name in possible if (self.root / "boot" / name).exists()}
         yield from _differences("boot file", there, wanted)
 

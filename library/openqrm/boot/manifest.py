@@ -108,9 +108,7 @@ def assigned_manifest(
             **({"secret": True} if root.deployment.secret else {}),
         },
         "root_mode": appliance.root_mode,
-        "networks": [
-            {"mac": nic.mac, "role": nic.role, "address": nic.address} for nic in resource.nics if nic.role == "storage"
-        ],
+        "networks": networks(resource),
         "fstab": _lines(appliance.parameters.get("fstab")),
         "hosts": _lines(appliance.parameters.get("hosts")),
         "boot_services": [{"name": name, "digest": digest} for name, digest in sorted((services or {}).items())],
@@ -118,6 +116,13 @@ def assigned_manifest(
     if memory := root.memory:
         manifest["memory"] = {"size_mib": memory.size_mib, **memory.source}
     return manifest | _shared_root(resource, appliance, assignment.member, private)
+
+
+def networks(resource: Resource) -> list[dict[str, str]]:
+    """The further NICs that the node configures by itself."""
+    return [
+        {"mac": nic.mac, "role": nic.role, "address": nic.address} for nic in resource.nics if nic.role == "storage"
+    ]
 
 
 def _shared_root(resource: Resource, appliance: Appliance, member: int, private: Root | None) -> dict[str, object]:

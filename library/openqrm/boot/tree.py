@@ -85,6 +85,17 @@ def boot_entries(config: Config, mac: str, kernel: Kernel) -> list[Entry]:
     return [entry(config, names[template], render(template, words)) for template in sorted(names)]
 
 
+def local_entries(config: Config, mac: str) -> list[Entry]:
+    """The boot entry of a node that boots its own disk, in the form of each boot loader; without one it boots the
+    default entry."""
+    words = {"boot_url": config.boot.url}
+    names = entry_names(mac)
+    return [
+        entry(config, names[template], render(template.replace("/node.", "/local."), words))
+        for template in sorted(names)
+    ]
+
+
 def entry_names(mac: str) -> dict[str, str]:
     """Template -> name of the boot entry that it makes for a node; for `mac` empty of the default one."""
     name = file_name(mac)
@@ -113,9 +124,14 @@ def default_entries(config: Config, kernel: Kernel, hooks: Sequence[Path] = ()) 
 
 def node_entries(config: Config, mac: str, kernel: Kernel, manifest: str) -> list[Entry]:
     """What one assigned node reads. The manifest comes first: a node that sees its entry finds its manifest."""
-    return [entry(config, f"manifests/{file_name(mac)}.json", manifest), *boot_entries(config, mac, kernel)]
+    return [entry(config, manifest_name(mac), manifest), *boot_entries(config, mac, kernel)]
+
+
+def manifest_name(mac: str) -> str:
+    """The name of a node's manifest."""
+    return f"manifests/{file_name(mac)}.json"
 
 
 def node_names(mac: str) -> list[str]:
     """The files whose removal makes a node read the defaults again."""
-    return [*sorted(entry_names(mac).values()), f"manifests/{file_name(mac)}.json"]
+    return [*sorted(entry_names(mac).values()), manifest_name(mac)]

@@ -203,6 +203,21 @@ def power(session: Session, action: str, names: tuple[str, ...]) -> None:
 
 
 @resource.command()
+@click.argument("name", type=Name("resource"))
+@click.argument("image", type=Name("image"))
+@click.option("--disk", metavar="DISK", help="The disk, as sda, or all of them (all); by default its only one.")
+@click.option("--overwrite", is_flag=True, default=None, help="Replace what the image holds.")
+@changes_something
+@with_session
+def grab(session: Session, name: str, image: str, disk: str | None, overwrite: bool | None) -> None:
+    """Read the disks of an idle machine into an image that is deployed to local disks."""
+    session.require("resource", [name])
+    session.require("image", [image])
+    variables = given({"resource": name, "image": image, "disk": disk, "overwrite": overwrite})
+    session.carry_out("resource_grab", variables, f"grabbed the disks of {name} into {image}")
+
+
+@resource.command()
 @names_argument("resource")
 @changes_something
 @with_session

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TypeVar, cast
 
 from openqrm.desired.compare import Change, label
+from openqrm.disks import disk_settings
 from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError
 from openqrm.memoryroots import ARCHIVE, MEMORY, memory_settings
 from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
@@ -241,6 +242,7 @@ def _appliance(world: World, what: str, change: Change) -> None:
     if wanted and wanted not in world.wanted_resources:
         raise NotFoundError(f"{what}: requirements.resource: resource", wanted, world.reader.names("resource"))
     root_settings(what, after.root_mode, after.parameters)
+    disk_settings(what, after.parameters)
     if is_shared(after.root_mode):
         _check_shared_root(world, what, after, image)
     else:

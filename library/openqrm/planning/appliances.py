@@ -8,7 +8,7 @@ from dataclasses import replace
 from openqrm.errors import InvalidValueError, NotFoundError, StateError
 from openqrm.model import Appliance, Assignment, Plan
 from openqrm.names import check_name
-from openqrm.planning import private, recovery, start, stop
+from openqrm.planning import disks, private, recovery, start, stop
 from openqrm.planning.context import Context, Member
 from openqrm.planning.members import (
     Row,
@@ -149,6 +149,7 @@ def _commit_start(context: Context, plan: Plan) -> None:
     context.tx.set_state("resource", names, "active")
     context.tx.set_state("appliance", appliances_of(plan), "active")
     _settle_clones(context, plan)
+    disks.booted(context, context.members(assignments_of(plan, "start")))
     _tell(context, plan, "start", "is active on")
 
 

@@ -173,16 +173,23 @@ class Context:
         return [*steps, self._grant(stage, verb, member, private, False, undo)] if private else steps
 
     def _grant(self, stage: int, verb: str, member: Member, root: Root, read_only: bool, undo: str) -> Step:
+        step = self.grant(stage, verb, member.resource, root, member.assignment.epoch, read_only)
+        return replace(step, undo=undo, member=member.name)
+
+    def grant(
+        self, stage: int, verb: str, resource: Resource, root: Root, epoch: int = 0, read_only: bool = False
+    ) -> Step:
+        """Authorize or revoke: a volume for a resource, whatever it runs."""
         item: dict[str, object] = {
             "volume": root.image.volume,
             "path": root.volume_path,
             "target": root.target,
             "number": root.number,
-            "client": manifest.client(member.resource),
+            "client": manifest.client(resource),
             "read_only": read_only,
-            "epoch": member.assignment.epoch,
+            "epoch": epoch,
         }
-        return Step(stage, root.storage.host, root.deployment.role, verb, item, undo, member.name)
+        return Step(stage, root.storage.host, root.deployment.role, verb, item)
 
     def power(self, stage: int, verb: str, resource: Resource, member: str = "") -> Step:
         """A power verb for the resource. Raises: NotFoundError where its driver is unknown."""

@@ -90,12 +90,13 @@ def wait(store: Store, verb: str, items: Sequence[Item], actor: str) -> Waited:
     arrived: list[str] = []
     missing: dict[str, str] = {}
     while waiting:
-        rows, failed = store.again(lambda: _look(store, waiting))
+        rows, failed, states = store.again(lambda: _look(store, waiting))
         for resource in rows:
             item = waiting[resource.name]
-            reason = reached(verb, item, resource)
+            reason = ordered(item, states) if verb == "wait_order" else reached(verb, item, resource)
             late = time.monotonic() - begun > float(str(item["deadline_s"]))
-            gone = (failed.get(resource.name) or astray(item, resource)) if verb == "wait_up" else ""
+            gone = failed.get(resource.name, "") if verb != "wait_idle" else ""
+            gone = gone or (astray(item, resource) if verb == "wait_up" else "")
             if gone:
                 missing[resource.name] = gone
             elif not reason:
@@ -116,10 +117,27 @@ def _expect(store: Store, items: Sequence[Item], actor: str) -> None:
         expect(tx, items)
 
 
-def _look(store: Store, waiting: Mapping[str, Item]) -> tuple[list[Resource], dict[str, str]]:
-    """The resources as they are, and those whose order failed."""
+def _look(store: Store, waiting: Mapping[str, Item]) -> tuple[list[Resource], dict[str, str], dict[str, str]]:
+    """The resources as they are, those whose order failed, and what became of the orders that are awaited."""
     with store.read() as tx:
-        return tx.resources(sorted(waiting)), failed_orders(tx, waiting)
+        return tx.resources(sorted(waiting)), failed_orders(tx, waiting), _order_states(tx, waiting)
+
+
+def _order_states(tx: Reader, waiting: Mapping[str, Item]) -> dict[str, str]:
+    """The state of the last order of each resource that is the one which its item awaits."""
+    awaited = {name: item for name, item in waiting.items() if "states" in item}
+    states = {}
+    for order in tx.orders(sorted(awaited), states=None) if awaited else ():
+        item = awaited[order.resource]
+        if (order.order, order.epoch, order.manifest) == (item["order"], item["epoch"], item["manifest"]):
+            states[order.resource] = order.state
+    return states
+
+
+def ordered(item: Item, states: Mapping[str, str]) -> str:
+    """Empty if the order that the item awaits is in one of the states that it wants, else what it is instead."""
+    state, wanted = states.get(str(item["resource"]), "not given"), item["states"]
+    return "" if isinstance(wanted, list) and state in wanted else f"its order {item['order']} is {state}"
 
 
 def failed_orders(tx: Reader, waiting: Mapping[str, Item]) -> dict[str, str]:

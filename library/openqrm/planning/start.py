@@ -10,7 +10,7 @@ from openqrm.boot import manifest, tree
 from openqrm.errors import ConflictError, NoResourceError
 from openqrm.memoryroots import MEMORY, SIZE
 from openqrm.model import Appliance, Image, Requirements, Resource, Volume
-from openqrm.planning import private
+from openqrm.planning import disks, private
 from openqrm.planning.context import CONTROLLER, Context, Member
 from openqrm.planning.members import deadline
 from openqrm.planning.operations import NODE, Step, role_of
@@ -186,8 +186,12 @@ def steps(context: Context, members: Sequence[Member], boot: str = "auto") -> li
     names = [f"{member.image.storage}/{member.image.volume}" for member in members]
     volumes = {(volume.storage, volume.name): volume for volume in context.tx.named("volume", names)}
     for member in members:
-        text = context.manifest(member)
         result += _storage_steps(context, member, volumes[member.image.storage, member.image.volume])
+        if disks.boots_locally(context, member):
+            result += disks.deploy_steps(context, PUBLISH, TRIGGER, member)
+            result += _address_steps(context, member)
+            continue
+        text = context.manifest(member)
         result += _boot_steps(context, member, text)
         result += _node_steps(context, member, manifest.sha256(text), boot)
     result += private.create_steps(CLONE, context, members)
@@ -218,12 +222,17 @@ def _boot_steps(context: Context, member: Member, text: str) -> list[Step]:
     own = tree.node_entries(context.config, resource.boot_mac, member.kernel, text)
     result = [context.boot_step(PUBLISH, "present", entry, "absent") for entry in entries]
     result += [context.boot_step(PUBLISH, "present", entry, "absent", member.name) for entry in own]
-    if context.config.dhcp_host and resource.address:
-        entry = {"name": resource.name, "mac": resource.boot_mac, "address": resource.address}
-        result.append(
-            Step(PUBLISH, context.config.dhcp_host, role_of("service", "dhcp"), "present", entry, member=member.name)
-        )
-    return result
+    return [*result, *_address_steps(context, member)]
+
+
+def _address_steps(context: Context, member: Member) -> list[Step]:
+    """The DHCP server's entry, so that the resource keeps its address."""
+    resource = member.resource
+    if not (context.config.dhcp_host and resource.address):
+        return []
+    entry = {"name": resource.name, "mac": resource.boot_mac, "address": resource.address}
+    host = context.config.dhcp_host
+    return [Step(PUBLISH, host, role_of("service", "dhcp"), "present", entry, member=member.name)]
 
 
 def _node_steps(context: Context, member: Member, digest: str, boot: str) -> list[Step]:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from openqrm.boot import tree
+from openqrm.planning import disks
 from openqrm.planning.context import CONTROLLER, Context, Member
 from openqrm.planning.operations import NODE, Step
 
-UNPUBLISH, HOOKS, RELEASE, WAIT_RELEASED, RESET, WAIT, REVOKE, REMOVE = 10, 20, 30, 40, 50, 60, 70, 80
+UNPUBLISH, HOOKS, RELEASE, WAIT_RELEASED, RESET, WAIT, DISKS, REVOKE, REMOVE = 10, 20, 30, 40, 50, 60, 61, 70, 80
 
 
 def steps(context: Context, members: Sequence[Member], *, force: bool = False) -> list[Step]:
-    """All steps of a stop: boot entries gone, hooks, the node asked to release and awaited idle, the grant revoked.
+    """All steps of a stop: boot entries gone, hooks, the node asked to release and awaited idle, its own disks read
+    back or wiped where that is wanted, the grant revoked.
 
     `force` resets the node by its power driver at once instead of asking its system.
     """
@@ -23,6 +25,7 @@ def steps(context: Context, members: Sequence[Member], *, force: bool = False) -
             entry = tree.entry(context.config, name)
             result.append(context.boot_step(UNPUBLISH, "absent", entry, member=member.name))
         result += _node_steps(context, member, force)
+        result += disks.return_steps(context, DISKS, member)
         result += context.grants(REVOKE, "revoke", member)
     return result + context.hooks(HOOKS, "appliance_stop", members)
 
@@ -34,7 +37,7 @@ def _node_steps(context: Context, member: Member, force: bool) -> list[Step]:
     after a new boot.
     """
     resource = member.resource
-    heard = context.heard_of(resource)
+    heard = context.heard_of(resource) and resource.mode != disks.LOCAL
     if resource.mode == "idle" and heard and resource.state != "starting":
         return []
     deadline = context.config.deadlines
@@ -78,7 +81,7 @@ def fence_steps(context: Context, members: Sequence[Member]) -> list[Step]:
 
 def touches_node(step: Step) -> bool:
     """Whether the step asks something of the node or its power driver."""
-    return RELEASE <= step.stage <= WAIT
+    return RELEASE <= step.stage < REVOKE
 
 
 def clone_steps(context: Context, members: Sequence[Member], created: frozenset[str]) -> list[Step]:

@@ -97,6 +97,7 @@ def known() -> dict[str, Verb]:
     from openqrm.planning import (
         appliances,
         archives,
+        grab,
         grabs,
         images,
         kernels,
@@ -107,7 +108,7 @@ def known() -> dict[str, Verb]:
         versions,
     )
 
-    modules = (appliances, archives, grabs, images, kernels, machines, private, shelves, storages, versions)
+    modules = (appliances, archives, grab, grabs, images, kernels, machines, private, shelves, storages, versions)
     return {verb.name: verb for module in modules for verb in module.VERBS}
 
 

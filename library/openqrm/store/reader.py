@@ -185,9 +185,17 @@ class ObjectReader(IdentityReader):
         return self._resources([state, *self._fits(requirements)], order, limit=limit)
 
     def silent(self, since: datetime) -> list[str]:
-        """The names of monitored idle and active resources that were heard of, but not since then."""
+        """The names of monitored idle and active resources that were heard of, but not since then.
+
+        What runs from its own disk reports nothing.
+        """
         table = schema.resources
-        where = [table.c.monitored.is_(True), table.c.last_seen < since, self._among(table.c.state, ["idle", "active"])]
+        where = [
+            table.c.monitored.is_(True),
+            table.c.mode != "local",
+            table.c.last_seen < since,
+            self._among(table.c.state, ["idle", "active"]),
+        ]
         return list(self._connection.scalars(sa.select(table.c.name).where(*where).order_by(table.c.name)))
 
     def addresses(self) -> set[str]:

@@ -100,7 +100,10 @@ def test_a_disk_is_grabbed_and_deployed(source: str, loop: LoopMaker, tmp_path: 
     assert (image["version"], image["chunk_mib"], disk["name"], disk["bytes"]) == (1, 4, source, 21 * MIB)
     listed = (tmp_path / "image/lists" / disk["list"]).read_text().splitlines()
     assert [line.split()[1] == "-" for line in listed] == [False, True, False, True, True, False]
-    assert len(list((tmp_path / "image/chunks").iterdir())) == 3 and not (tmp_path / "image/work/52-54-00-00-00-01").exists()
+    assert (
+        len(list((tmp_path / "image/chunks").iterdir())) == 3
+        and not (tmp_path / "image/work/52-54-00-00-00-01").exists()
+    )
 
     blank = loop.disk("blank", 21 * MIB, {})
     said = work(tmp_path, "deploy", blank)
@@ -122,7 +125,10 @@ def test_a_disk_that_holds_something_is_refused(source: str, loop: LoopMaker, tm
     subprocess.run(["mkfs.ext4", "-q", "-L", "precious", f"/dev/{used}"], check=True)
     before = content(used)
     said = work(tmp_path, "deploy", used)
-    assert f'order failed deploy: disk {used} holds data ({used}: "precious" ext4' in said and "disk_overwrite=true" in said
+    assert (
+        f'order failed deploy: disk {used} holds data ({used}: "precious" ext4' in said
+        and "disk_overwrite=true" in said
+    )
     assert content(used) == before
     assert "order done" in work(tmp_path, "deploy", used, OVERWRITE="true")
 
@@ -181,6 +187,7 @@ def test_a_broken_deploy_goes_on_where_it_was(source: str, loop: LoopMaker, tmp_
     # The partition table that is there now is its own, so that nothing is refused.
     said = work(tmp_path, "deploy", target, counted("oq_write_chunk", 99))
     assert "order done" in said and calls.read_text().split() == ["3", "4", "5"]
+    assert "Going on where it was broken off, after 3 chunks. " in said
     assert content(target) == content(source)
 
 
@@ -239,7 +246,7 @@ def test_a_gpt_has_its_second_copy_at_the_end_of_a_larger_disk(loop: LoopMaker, 
 
 
 @pytest.mark.parametrize("wipe", ["quick", "full"])
-def test_wiped(source: str, loop: LoopMaker, tmp_path: Path, wipe: str) -> None:
+def test_wiped(loop: LoopMaker, tmp_path: Path, wipe: str) -> None:
     used = loop.disk("used", 32 * MIB, {20 * MIB: noise(MIB)})
     subprocess.run(["mkfs.ext4", "-q", "-L", "old", f"/dev/{used}"], check=True)
     said = work(tmp_path, "wipe", used, WIPE=wipe, NAME="all")

@@ -14,7 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[3]
 TEMPLATES = ROOT / "boot-templates"
 GOLDEN = Path(__file__).parent / "golden"
-NAMES = ("ipxe/boot.ipxe", "ipxe/node.ipxe", "grub/grub.cfg", "grub/node.grub", "pxelinux/node.pxelinux")
+NAMES = (
+    *("ipxe/boot.ipxe", "ipxe/node.ipxe", "grub/grub.cfg", "grub/node.grub", "pxelinux/node.pxelinux"),
+    *("ipxe/local.ipxe", "grub/local.grub", "pxelinux/local.pxelinux"),
+)
 ENTRIES = ("ipxe/node.ipxe", "grub/node.grub", "pxelinux/node.pxelinux")
 ARGUMENTS = (
     "openqrm.boot=https://10.77.0.1 openqrm.api=https://10.77.0.1:7443 openqrm.kernel=" + "a" * 64 + " console=tty0"

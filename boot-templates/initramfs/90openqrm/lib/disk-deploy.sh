@@ -9,7 +9,6 @@ oq_deploy_disks() {
     [ "$_version" = 1 ] || { oq_disk_refuse "version $_version of the image is not known to this initramfs"; return 1; }
     sed 1d "$OQ_WORK/image" > "$OQ_WORK/disks"
     : > "$OQ_WORK/plan"
-    : > "$OQ_WORK/report"
     while read -r _image_disk _bytes _list; do
         oq_plan_disk "$_image_disk" "$_bytes" "$_list" || return 1
     done < "$OQ_WORK/disks"

@@ -20,7 +20,6 @@ oq_grab_disks() {
         oq_choose_disk "$_wanted" > "$OQ_WORK/disks" || { oq_disk_refuse "$(cat "$OQ_WORK/disks")"; return 1; }
     fi
     oq_disk_resume && oq_disk_begun || return 1
-    : > "$OQ_WORK/report"
     : > "$OQ_WORK/entries"
     OQ_ZEROS=$(/usr/bin/dd if=/dev/zero bs=1M count="$OQ_CHUNK_MIB" status=none | zstd -1qc | oq_digest)
     while read -r _disk; do

@@ -145,11 +145,14 @@ oq_disk_progress() {
 # Begin or go on: what was done is that of this very manifest, or forgotten.
 oq_disk_resume() {
     OQ_DONE=$OQ_IMAGE/work/$OQ_MAC
+    : > "$OQ_WORK/report"
     if [ "$(cat "$OQ_DONE/manifest" 2> /dev/null)" != "$(cat "$OQ/manifest.sha256")" ]; then
         rm -rf "$OQ_DONE" && mkdir -p "$OQ_DONE" || return 1
         return 0
     fi
-    echo "going on where the same work was broken off"
+
+    : > "$OQ_WORK/first"
+    printf 'Going on where it was broken off, after %s chunks. ' "$(cat "$OQ_DONE"/*.[0-9]* 2> /dev/null | wc -l)" >> "$OQ_WORK/report"
 }
 
 # Note that from now on the work is that of this manifest.
