@@ -18,7 +18,7 @@ pytestmark = pytest.mark.extended
 NAME = "e2e-local"
 NODE = "node01"
 GOLDEN, SERVICE = "disk", "onit"
-NOISE_MIB = 384
+DATA_MIB = 384
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def local() -> Iterator[LabSession]:
         with session.center.store.read() as tx:
             kernel = tx.kernel(KERNEL)
         blobs = session.directory / "boot/blobs"
-        make_disk(disk(session), blobs / kernel.vmlinuz, blobs / kernel.modules, kernel.version, noise_mib=NOISE_MIB)
+        make_disk(disk(session), blobs / kernel.vmlinuz, blobs / kernel.modules, kernel.version, data_mib=DATA_MIB)
         session.openqrm("lab", "power", NODE, "on")
         server = ["--host", session.info["storage"]["host"], "--address", session.info["storage"]["addresses"][-1]]
         session.openqrm("storage", "add", STORAGE, "--type", "directory", "--location", LOCATION, *server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import re
@@ -42,18 +43,18 @@ echo "status: $?"
 
 
 def make_disk(
-    disk: Path, kernel: Path, modules: Path, version: str, programs: Sequence[str] = (), noise_mib: int = 0
+    disk: Path, kernel: Path, modules: Path, version: str, programs: Sequence[str] = (), data_mib: int = 0
 ) -> None:
     """Writes the system into the sparse file `disk`, whose size stays as it is; `kernel` and `modules` (squashfs) are
-    those of a kernel of the boot tree, `programs` are in memory of it, and `noise_mib` of data that does not compress
-    follow its partition."""
+    those of a kernel of the boot tree, `programs` are in memory of it, and `data_mib` of data that compresses to three
+    quarters follow its partition."""
     size = disk.stat().st_size
     with disk.open("wb") as file:
         file.truncate(size)
         file.write(MBR.read_bytes())
         file.seek(256 * MIB)
-        for _ in range(noise_mib):
-            file.write(os.urandom(MIB))
+        for _ in range(data_mib):
+            file.write(base64.b64encode(os.urandom(MIB * 3 // 4)))
         file.truncate(size)
     subprocess.run(
         ["sfdisk", "--quiet", "--no-tell-kernel", disk],
