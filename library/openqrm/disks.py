@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from openqrm.errors import InvalidValueError
 
+ROOT_DEVICE = "root_device"
 DISK, OVERWRITE, GRAB, WIPE = "disk", "disk_overwrite", "disk_grab", "disk_wipe"
 ALL = "all"
 WIPES = ("none", "quick", "full")
 # As the kernel names whole disks: sda, vdb, nvme0n1, mmcblk0.
 DISK_NAME = re.compile(r"[a-z][a-z0-9]{1,31}")
+DEVICE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_.:-]{0,200}|(LABEL|UUID|PARTUUID|PARTLABEL)=[A-Za-z0-9_.:-]{1,64}")
 WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -42,6 +44,17 @@ def check_disk(what: str, value: object) -> str:
     if not isinstance(value, str) or not DISK_NAME.fullmatch(value):
         raise InvalidValueError(
             f"{what} {value!r} is not valid.", remedy="Give the disk as the kernel names it, as sda; or all."
+        )
+    return value
+
+
+def check_device(what: str, value: object) -> str:
+    """A path below /dev, LABEL=, UUID=, PARTUUID= or PARTLABEL= with a value, or empty. Raises: InvalidValueError."""
+    if value in ("", None):
+        return ""
+    if not isinstance(value, str) or not DEVICE.fullmatch(value) or ".." in value.split("/"):
+        raise InvalidValueError(
+            f"{what} {value!r} is not valid.", remedy="Give it as /dev/sda2, LABEL=root or UUID=..."
         )
     return value
 

@@ -32,7 +32,7 @@ HOOKS = (
 )  # fmt: skip
 MANIFEST_PLACEHOLDERS = frozenset({
     "storage_address", "volume_path", "volume", "location", "target", "aoe_shelf", "aoe_slot", "client_address",
-    "client_iqn", "client_nqn", "client_mac", "appliance", "member",
+    "client_iqn", "client_nqn", "client_mac", "appliance", "member", "root_device",
 })  # fmt: skip
 
 _KEYS = {

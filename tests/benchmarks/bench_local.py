@@ -40,7 +40,8 @@ while True:
     connection.close()
 """
 TIMED = (
-    "begun=$(cut -d. -f1 /proc/uptime); {{ {0}; }} > /dev/null; echo took $(($(cut -d. -f1 /proc/uptime) - begun)) s"
+    "set -o pipefail; begun=$(cut -d. -f1 /proc/uptime); {{ {0}; }} > /dev/null"
+    " && echo took $(($(cut -d. -f1 /proc/uptime) - begun)) s"
 )
 
 

@@ -40,6 +40,7 @@ from openqrm.store import Store, Writer, open_store, upgrade
 FAKES: Mapping[str, Any] = {
     "storage_fake": fake_storage.ActionModule,
     "deployment_fake": fake_deployment.ActionModule,
+    "deployment_adopted": fake_deployment.ActionModule,
     "deployment_local": fake_deployment.ActionModule,
     "hypervisor_fake": fake_hypervisor.ActionModule,
     "power_fake": fake_power.ActionModule,

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from openqrm.disks import ROOT_DEVICE, check_device
+from openqrm.errors import InvalidValueError
 from openqrm.memoryroots import MEMORY, MemorySettings, memory_settings
 from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Resource, Storage
 from openqrm.roots import PRIVATE, is_shared, root_settings
@@ -54,7 +56,15 @@ class Root:
         return memory_settings(f"Image {self.image.name}", self.image.parameters)
 
     def parameters(self, words: Mapping[str, str]) -> dict[str, str]:
-        """What the deployment's hook is told, with the placeholders filled in."""
+        """What the deployment's hook is told, with the placeholders filled in.
+
+        Raises: InvalidValueError where the image does not name the root device that its deployment needs.
+        """
+        if "{root_device}" in self.deployment.manifest.values() and not words["root_device"]:
+            raise InvalidValueError(
+                f"Image {self.image.name}: deployment {self.deployment.name} needs the parameter {ROOT_DEVICE}.",
+                remedy=f"openqrm image set {self.image.name} --parameter {ROOT_DEVICE}=/dev/sda2 (or LABEL=root).",
+            )
         return {key: value.format_map(words) for key, value in sorted(self.deployment.manifest.items())}
 
 
@@ -185,6 +195,9 @@ def placeholders(resource: Resource, root: Root, appliance: str, member: int) ->
         "client_mac": known["mac"],
         "appliance": appliance,
         "member": str(member),
+        "root_device": check_device(
+            f"Image {root.image.name}: {ROOT_DEVICE}", root.image.parameters.get(ROOT_DEVICE, "")
+        ),
     }
 
 

@@ -93,10 +93,11 @@ def deploy_steps(context: Context, publish: int, trigger: int, member: Member) -
         )
     resource, epoch, root = member.resource, member.assignment.epoch, context.root(member.image)
     settings = disk_settings(f"Appliance {member.appliance.name}", member.appliance.parameters)
-    disk = {"action": "deploy", "name": settings.disk, "overwrite": settings.overwrite}
-    text = disk_manifest(context, resource, epoch, disk, root)
     steps = [*hook_step(context, publish, root), *_idle_steps(context, trigger, member)]
-    steps += order_steps(context, trigger + 3, resource, epoch, text, member.name)
+    if root.deployment.needs != "nothing":
+        disk = {"action": "deploy", "name": settings.disk, "overwrite": settings.overwrite}
+        text = disk_manifest(context, resource, epoch, disk, root)
+        steps += order_steps(context, trigger + 3, resource, epoch, text, member.name)
     entries = tree.local_entries(context.config, resource.boot_mac)
     steps += [context.boot_step(trigger + 7, "present", entry, "absent", member.name) for entry in entries]
     reboot: dict[str, object] = {"resource": resource.name, "order": "reboot", "epoch": epoch, "manifest": ""}
@@ -137,14 +138,16 @@ def return_steps(context: Context, stage: int, member: Member) -> list[Step]:
     """What a stop does with the disks of a machine that idles again, before its grant goes: the disk is grabbed where
     the appliance says so, and wiped where the resource's or the data centre's policy says so.
 
-    A machine that did not come to run from its disk is left alone: what is on that is neither image nor service.
+    A machine that did not come to run from its disk is left alone: what is on that is neither image nor service. So is
+    a disk whose system was there before it was adopted.
     """
     resource = member.resource
-    if resource.mode != LOCAL or not boots_locally(context, member):
+    root = context.root(member.image)
+    if resource.mode != LOCAL or not boots_locally(context, member) or root.deployment.needs == "nothing":
         return []
     steps: list[Step] = []
     settings = disk_settings(f"Appliance {member.appliance.name}", member.appliance.parameters)
-    epoch, root = member.assignment.epoch, context.root(member.image)
+    epoch = member.assignment.epoch
     if settings.grab:
         disk = {"action": "grab", "name": settings.disk, "overwrite": True}
         text = disk_manifest(context, resource, epoch, disk, root)

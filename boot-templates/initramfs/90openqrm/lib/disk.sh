@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC3040 # variables that are shared between the files; busybox has pipefail
 # Images of this machine's own disks: written to them (deploy) and read from them (grab), while the machine is idle.
 # Needs common.sh, api.sh, manifest.sh, root.sh, and the manifest's OQM_* variables. Programs of which busybox has a lesser form are
 # called by their path.
