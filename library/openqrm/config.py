@@ -68,8 +68,8 @@ class Networks:
 @dataclass(frozen=True)
 class Deadlines:
     """How long to wait, in seconds: for a node to come up, to go down, and for a heartbeat; for a task of an operation
-    on a host; for a node's work on its own disks; between two tries of an operation; for a turn on a storage server; and
-    for a sign of life of a controller on another host."""
+    on a host; for a node's work on its own disks; between two tries of an operation; for a turn on a storage server;
+    and for a sign of life of a controller on another host."""
 
     node_up_s: int = 300
     node_down_s: int = 180
@@ -78,7 +78,7 @@ class Deadlines:
     disk_s: int = 3600
     retry_s: int = 5
     turn_s: int = 900
-    lease_s: int = 3600
+    lease_s: int = 7200
 
 
 @dataclass(frozen=True)
@@ -270,11 +270,13 @@ def _checked(path: Path, config: Config) -> Config:
                     remedy="Give a pool of addresses of this network.",
                 )
     deadlines = config.deadlines
-    longest = max(deadlines.operation_s, deadlines.turn_s, deadlines.node_up_s + deadlines.node_down_s)
+    longest = max(
+        deadlines.operation_s, deadlines.disk_s, deadlines.turn_s, deadlines.node_up_s + deadlines.node_down_s
+    )
     if deadlines.lease_s <= longest:
         raise ConfigError(
             f"{path}: deadlines.lease_s is {deadlines.lease_s}: a controller may be silent for {longest} s.",
-            remedy="Make it longer than operation_s, turn_s, and node_up_s and node_down_s together.",
+            remedy="Make it longer than operation_s, disk_s, turn_s, and node_up_s and node_down_s together.",
         )
     return config
 
