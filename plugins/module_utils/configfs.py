@@ -34,7 +34,8 @@ class ConfigFs:
     def read(self, path):
         """Return the text of an attribute without blanks around it, or None where there is none."""
         try:
-            return (self.root / path).read_text(encoding="ascii", errors="replace").strip()
+            with (self.root / path).open("rb", buffering=0) as stream:
+                return stream.read().decode("ascii", errors="replace").strip()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -47,7 +48,7 @@ class ConfigFs:
 
     def has(self, path):
         """Return whether an object, attribute or link is there."""
-        return os.path.lexists(self.root / path)
+        return os.path.lexists(f"{self.root}/{path}")
 
     def is_done(self, step):
         """Return whether a step is as wanted already."""
@@ -61,10 +62,14 @@ class ConfigFs:
         return self.has(path)
 
     def apply(self, steps):
-        """Make what is not as wanted."""
+        """Make what is not as wanted. What is below an object that was not there is made without looking."""
+        new = ()
         for step in steps:
-            if not self.is_done(step):
+            if step[1].startswith(new):
                 self._make(*step)
+            elif not self.is_done(step):
+                self._make(*step)
+                new += (f"{step[1]}/",) if step[0] == "directory" else ()
 
     def _make(self, kind, path, value):
         if kind == "directory":
@@ -80,7 +85,8 @@ class ConfigFs:
 
     def write(self, path, value):
         """Write an attribute, in one piece as the kernel wants it. Raises OSError with the attribute's name."""
-        (self.root / path).write_text(value, encoding="ascii")
+        with (self.root / path).open("wb", buffering=0) as stream:
+            stream.write(value.encode("ascii"))
 
     def disable(self, path):
         """Switch an object off, if it is there."""
