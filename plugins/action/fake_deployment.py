@@ -5,15 +5,32 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import ClassVar
 
-from ansible_collections.openqrm.datacenter.plugins.plugin_utils.fake import FakeAction, Step
+from ansible_collections.openqrm.datacenter.plugins.plugin_utils.fake import FakeAction, FakeError, Step
+
+PATH = re.compile(r"/(?!.*\.\.)[A-Za-z0-9@%+=:,._/-]+\Z")
+MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 
 
 def key_of(item):
-    """Return the key of a grant: the path and who may use it."""
-    client = item["client"]
-    return f"{item['path']} {client.get('address') or client.get('mac') or ''}"
+    """Return the key of a grant: the path and who may use it. Raises FakeError for what is neither."""
+    client = item["client"].get("address") or item["client"].get("mac") or ""
+    if not PATH.match(item["path"]):
+        raise FakeError(f"Grant of {item['path']!r}: give an absolute path.")
+    if not is_address(client) and not MAC.match(client):
+        raise FakeError(f"Grant of {item['path']}: {client!r} is neither an IP nor a MAC address.")
+    return f"{item['path']} {client}"
+
+
+def is_address(text):
+    """Return whether a text is an IP address."""
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def named(item):
