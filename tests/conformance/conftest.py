@@ -15,7 +15,7 @@ import pytest
 from openqrm.paths import COLLECTION
 from openqrm.types import TypeInfo, TypeRegistry
 
-from tests.conformance.script import Case, Script, Target, kinds_of, play
+from tests.conformance.script import Case, Conformance, Script, Steps, Target
 from tests.conformance.storage_cases import CASES
 from tests.support.roles import LOCALHOST, Host
 
@@ -42,39 +42,21 @@ LOCAL = {
 """What runs on any machine. Other types need a server with more in its kernel: see docs/conformance.md."""
 
 
-class Conformance:
-    """The outcomes of all cases at one target, which are run by one playbook when the first is asked for."""
-
-    def __init__(self, target: Target, directory: Path) -> None:
-        self.target = target
-        self._directory = directory
-        self._prefix = f"conf{secrets.token_hex(3)}-"
-        self._running: dict[str, Case] = {}
-
-    def verify(self, name: str) -> None:
-        """Raise AssertionError unless the target does what the case demands."""
-        if not self._running:
-            self._run()
-        with contextlib.suppress(StopIteration):
-            next(self._running[name])
-
-    def _run(self) -> None:
-        self._running, scripts = begin(self.target, self._prefix, self._directory, CASES)
-        play(scripts, self._directory)
-
-
 def begin(
-    target: Target, prefix: str, directory: Path, cases: dict[str, tuple[str, Callable[[Script], Case]]]
-) -> tuple[dict[str, Case], list[Script]]:
+    target: Target, directory: Path, cases: dict[str, tuple[str, Callable[[Script], Case]]]
+) -> tuple[dict[str, Case], list[Steps]]:
     """Have the cases that the target can do write their scripts; preparing the location comes first."""
+    prefix = f"conf{secrets.token_hex(3)}-"
     first = Script(target, prefix, directory)
     first.prepare()
-    running, scripts = {}, [first]
+    running: dict[str, Case] = {}
+    scripts: list[Steps] = [first]
     for number, (name, (capability, case)) in enumerate(cases.items()):
         if not capability or target.can(capability):
-            scripts.append(Script(target, f"{prefix}{number}-", directory))
-            running[name] = case(scripts[-1])
+            script = Script(target, f"{prefix}{number}-", directory)
+            running[name] = case(script)
             next(running[name])
+            scripts.append(script)
     return running, scripts
 
 
@@ -98,15 +80,15 @@ def named_targets(config: pytest.Config) -> Iterator[Target]:
     host = Host(config.getoption("--host"), Path(inventory).resolve()) if inventory else LOCALHOST
     variables: dict[str, Any] = json.loads(config.getoption("--variables"))
     lacks = frozenset(config.getoption("--lacks").split())
-    for presents in kinds_of(info):
+    for presents in info.presents:
         yield Target(info, location, presents, host, lacks, variables, config.getoption("--size-mib"))
 
 
-def type_of(role: str) -> TypeInfo:
-    """The storage type that a role provides, named with its collection."""
+def type_of(role: str, family: str = "storage") -> TypeInfo:
+    """The type that a role provides, named with its collection."""
     collection = role.rpartition(".")[0]
-    types = {info.role: info for info in TypeRegistry.load([collection]).family("storage")}
-    assert role in types, f"{role} is no storage type; known: {', '.join(types)}"
+    types = {info.role: info for info in TypeRegistry.load([collection]).family(family)}
+    assert role in types, f"{role} is no {family} type; known: {', '.join(types)}"
     return types[role]
 
 
@@ -114,13 +96,20 @@ def type_of(role: str) -> TypeInfo:
 def conformance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conformance]:
     """The suite at one target."""
     directory = tmp_path_factory.mktemp("conformance")
-    if isinstance(request.param, Target):
-        yield Conformance(request.param, directory)
+    with target_of(request.param, directory) as target:
+        yield Conformance(lambda: begin(target, directory, CASES), target.host, directory)
+
+
+@contextlib.contextmanager
+def target_of(place: Target | str, directory: Path) -> Iterator[Target]:
+    """The target that is given, or the local one of the name."""
+    if isinstance(place, Target):
+        yield place
         return
-    local = LOCAL[request.param]
+    local = LOCAL[place]
     with mounted(local.make, directory) as mount:
         info = type_of(f"{COLLECTION}.{local.role}")
-        yield Conformance(Target(info, str(mount / "volumes"), kinds_of(info)[0], lacks=local.lacks), directory)
+        yield Target(info, str(mount / "volumes"), info.presents[0], lacks=local.lacks)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
-"""Scripts of what the verbs of a storage type are asked, run on its server by one playbook."""
+"""Scripts of what the verbs of a type are asked, run on its server by one playbook, and those of storage types."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,26 +32,13 @@ class Target:
     variables: Mapping[str, Any] = field(default_factory=dict)
     size_mib: int = 64
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What volumes of the type can be."""
-        return kinds_of(self.info)
-
     def path(self, volume: Mapping[str, Any]) -> str:
         """Where the type says that a volume is."""
-        template = self.info.volume_path
-        if not isinstance(template, str):
-            template = template[self.presents]
-        return template.format(location=self.location, volume=volume["name"])
+        return self.info.volume_path[self.presents].format(location=self.location, volume=volume["name"])
 
     def can(self, capability: str) -> bool:
         """Whether volumes can be cloned, snapshotted or resized here."""
         return capability in self.info.capabilities and capability not in self.lacks
-
-
-def kinds_of(info: TypeInfo) -> tuple[str, ...]:
-    """What volumes of a type can be: filesystem, block."""
-    return (info.presents,) if isinstance(info.presents, str) else tuple(info.presents)
 
 
 @dataclass
@@ -93,13 +81,29 @@ class Later:
         return self.known.result.get("rc") == 0
 
 
-class Script:
+class Steps:
+    """Collects steps. `directory` is for files of the controller."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.steps: list[tuple[Step | Command, Later]] = []
+
+    def add(self, step: Step | Command) -> Later:
+        """One more step."""
+        later = Later()
+        self.steps.append((step, later))
+        return later
+
+    def clean(self) -> None:
+        """Add the steps that take back what the others made."""
+
+
+class Script(Steps):
     """Collects the steps of one case, whose volumes have names of its own."""
 
     def __init__(self, target: Target, prefix: str, directory: Path) -> None:
+        super().__init__(directory)
         self.target = target
-        self.directory = directory
-        self.steps: list[tuple[Step | Command, Later]] = []
         self.made: list[dict[str, Any]] = []
         self._prefix = prefix
 
@@ -118,13 +122,13 @@ class Script:
         return {"location": self.target.location, "size_mib": self.target.size_mib} | self._presents() | values
 
     def _presents(self) -> dict[str, str]:
-        return {"presents": self.target.presents} if len(self.target.kinds) > 1 else {}
+        return {"presents": self.target.presents} if len(self.target.info.presents) > 1 else {}
 
     def verb(self, verb: str, *volumes: Mapping[str, Any], check: bool = False) -> Later:
         """Have the role do `volume_<verb>` with the volumes; each gives the keys that the verb takes."""
         keys = {"name", "location", "presents", *KEYS[verb]}
         items = [{key: value for key, value in volume.items() if key in keys} for volume in volumes]
-        return self._add(
+        return self.add(
             Step(self.target.info.role, f"volume_{verb}", {**self.target.variables, "storage_volumes": items}, check)
         )
 
@@ -142,7 +146,7 @@ class Script:
 
     def _locations(self, verb: str, check: bool) -> Later:
         variables = {**self.target.variables, "storage_locations": [{"location": self.target.location}]}
-        return self._add(Step(self.target.info.role, verb, variables, check))
+        return self.add(Step(self.target.info.role, verb, variables, check))
 
     def write(self, volume: Mapping[str, Any], text: str) -> Later:
         """Write a short text into the volume, over what was written before."""
@@ -150,7 +154,7 @@ class Script:
             where = [f"of={self.target.path(volume)}", f"seek={MARK_BLOCK}", "conv=notrunc,nocreat,fsync"]
         else:
             where = [f"of={self.target.path(volume)}/conformance", "conv=notrunc,fsync"]
-        return self._add(Command(["dd", f"bs={MARK_BYTES}", "status=none", *where], text.ljust(MARK_BYTES)))
+        return self.add(Command(["dd", f"bs={MARK_BYTES}", "status=none", *where], text.ljust(MARK_BYTES)))
 
     def read(self, volume: Mapping[str, Any], name: str = "conformance") -> Later:
         """Read what was written into the volume, or another of its files."""
@@ -158,20 +162,20 @@ class Script:
             where = [f"if={self.target.path(volume)}", f"skip={MARK_BLOCK}"]
         else:
             where = [f"if={self.target.path(volume)}/{name}"]
-        return self._add(Command(["dd", f"bs={MARK_BYTES}", "count=1", "status=none", *where]))
+        return self.add(Command(["dd", f"bs={MARK_BYTES}", "count=1", "status=none", *where]))
 
     def size(self, volume: Mapping[str, Any]) -> Later:
         """Read the size in bytes of a block volume."""
-        return self._add(Command(["python3", "-c", SIZE, self.target.path(volume)]))
+        return self.add(Command(["python3", "-c", SIZE, self.target.path(volume)]))
 
     def exists(self, volume: Mapping[str, Any]) -> Later:
         """Look whether there is something where the volume would be; by `worked`."""
-        return self._add(Command(["test", "-e", self.target.path(volume)]))
+        return self.add(Command(["test", "-e", self.target.path(volume)]))
 
-    def _add(self, step: Step | Command) -> Later:
-        later = Later()
-        self.steps.append((step, later))
-        return later
+    def clean(self) -> None:
+        """Remove the volumes, clones before their sources."""
+        for volume in reversed(self.made):
+            self.verb("remove", volume)
 
     def named(self, listing: Later) -> dict[str, dict[str, Any]]:
         """The volumes of this case in a listing, by their names without the prefix."""
@@ -192,21 +196,40 @@ KEYS = {
 SIZE = "import os, sys; print(os.lseek(os.open(sys.argv[1], os.O_RDONLY), 0, os.SEEK_END))"
 
 
-def play(scripts: Sequence[Script], directory: Path) -> None:
-    """Run the scripts, each after the one before it, and remove the volumes that they made."""
-    steps = [step for script in scripts for step in script.steps]
-    target = scripts[0].target
+def play(scripts: Sequence[Steps], directory: Path, host: Host) -> None:
+    """Run the scripts, each after the one before it, then what cleans up after them, by one playbook."""
+    counts = [len(script.steps) for script in scripts]
     for script in scripts:
-        for volume in reversed(script.made):  # clones before their sources
-            script.verb("remove", volume)
-        steps += script.steps[len(script.steps) - len(script.made) :]
+        script.clean()
+    pairs = list(zip(scripts, counts, strict=True))
+    steps = [step for script, count in pairs for step in script.steps[:count]]
+    steps += [step for script, count in pairs for step in script.steps[count:]]
     outcomes = run(
         directory,
         [step for step, _later in steps],
         {},
         collections=os.environ.get("ANSIBLE_COLLECTIONS_PATH", ""),
-        host=target.host,
+        host=host,
         timeout_s=TIMEOUT_S,
     )
     for (_step, later), outcome in zip(steps, outcomes, strict=True):
         later.outcome = outcome
+
+
+class Conformance:
+    """The outcomes of all cases at one target, which are run by one playbook when the first is asked for.
+
+    `begin` has the cases write their scripts; `host` is the target's.
+    """
+
+    def __init__(self, begin: Callable[[], tuple[dict[str, Case], list[Steps]]], host: Host, directory: Path) -> None:
+        self._begin, self._host, self._directory = begin, host, directory
+        self._running: dict[str, Case] = {}
+
+    def verify(self, name: str) -> None:
+        """Raise AssertionError unless the target does what the case demands. One that it cannot do has no say."""
+        if not self._running:
+            self._running, scripts = self._begin()
+            play(scripts, self._directory, self._host)
+        with contextlib.suppress(StopIteration):
+            next(self._running.get(name, iter(())))

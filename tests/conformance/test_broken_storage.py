@@ -124,8 +124,8 @@ def verify(directory: Path, fault: Fault | None, cases: list[str], monkeypatch: 
     """Run the cases at the broken type, as far as they need nothing of the file system."""
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(directory))
     target = broken_type(directory, fault)
-    running, scripts = begin(target, "conf-", directory, {name: CASES[name] for name in cases})
-    play(scripts, directory)
+    running, scripts = begin(target, directory, {name: CASES[name] for name in cases})
+    play(scripts, directory, target.host)
     for case in running.values():
         with pytest.raises(StopIteration):
             next(case)

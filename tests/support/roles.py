@@ -15,6 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 300
+TRANSCRIPT = "transcript.txt"
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Command:
-    """One command on the host, as a step between verbs; it may fail."""
+    """One command, as a step between verbs; it may fail. `here`: on the controller, not on the host."""
 
     argv: Sequence[str]
     stdin: str = ""
+    here: bool = False
 
 
 @dataclass(frozen=True)
 class Host:
-    """Where steps run: a host of an inventory (a file or directory; None: localhost, by a local connection)."""
+    """Where steps run: a host of an inventory (a file or directory; None: localhost, by a local connection).
+
+    `prefix`: what the command of the controller begins with, as `ip netns exec server`.
+    """
 
     name: str = "localhost"
     inventory: Path | None = None
+    prefix: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ def run(
     """The outcomes of the steps, carried out in order by one playbook; a step that fails does not end the play.
 
     `collections`: further directories that hold `ansible_collections`. On localhost a warning of the run is a failure.
+    All that the run printed is in the file TRANSCRIPT of the directory.
     """
     playbook, inventory = directory / "playbook.yml", host.inventory or directory / "hosts"
     local = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
@@ -87,7 +94,7 @@ def run(
     playbook.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
     if not host.inventory:
         inventory.write_text(f"{host.name}\n", encoding="utf-8")
-    data = _play(playbook, inventory, collections, timeout_s, strict=not host.inventory)
+    data = _play(host, playbook, inventory, collections, timeout_s)
     facts: dict[str, Any] = {}
     for task in data["plays"][0]["tasks"]:
         facts |= task["hosts"].get(host.name, {}).get("ansible_facts", {})
@@ -98,6 +105,8 @@ def _task(number: int, step: Step | Command) -> dict[str, Any]:
     if isinstance(step, Command):
         action = {"argv": list(step.argv), "stdin": step.stdin, "stdin_add_newline": False, "strip_empty_ends": False}
         task = {"name": "Run the command", "ansible.builtin.command": action, "register": "command_result"}
+        if step.here:
+            action["chdir"], task["delegate_to"] = str(ROOT), "localhost"
         return _noted(number, {**task, "failed_when": False}, "command", {})
     include: dict[str, Any] = {"name": step.role, "tasks_from": step.verb}
     if step.check:
@@ -125,7 +134,7 @@ def _noted(number: int, task: dict[str, Any], name: str, variables: Mapping[str,
     }
 
 
-def _play(playbook: Path, inventory: Path, collections: str, timeout_s: int, strict: bool) -> dict[str, Any]:
+def _play(host: Host, playbook: Path, inventory: Path, collections: str, timeout_s: int) -> dict[str, Any]:
     paths = os.pathsep.join(path for path in (str(ROOT / "collection"), collections) if path)
     settings = {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -135,15 +144,16 @@ def _play(playbook: Path, inventory: Path, collections: str, timeout_s: int, str
         "PYTHONPATH": str(ROOT / "library"),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(playbook)],
+        [*host.prefix, sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(playbook)],
         env=os.environ | settings,
         capture_output=True,
         text=True,
         timeout=timeout_s,
         check=False,
     )
+    (playbook.parent / TRANSCRIPT).write_text(done.stdout + done.stderr, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not strict or "WARNING" not in done.stderr, done.stderr
+    assert host.inventory or "WARNING" not in done.stderr, done.stderr
     data: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
     return data
 
