@@ -66,16 +66,16 @@ ONE_BY_ONE = """
       changed: "{{ found.changed }}"
       items: "{{ found.results | map(attribute='items') | flatten }}"
 """
-EVERYBODY = (
-    f"""deployment_grants + deployment_grants | map('combine', {{'client': {{'address': '{STRANGER}'}}}}) | list"""
-)
+# The same for the stranger, too.
+OTHERS = f"map('combine', {{'client': {{'address': '{STRANGER}'}}}})"
+EVERYBODY = f"deployment_grants + deployment_grants | {OTHERS} | list"
 LISTED = """
 - openqrm.datacenter.fake_deployment: {verb: grants_list, state_dir: "{{ fake_state_dir }}"}
   register: found
 - ansible.builtin.set_fact:
     deployment_broken_result: {changed: false, items: "{{ ITEMS }}"}
 """
-# Without their read_only, as a list whose check is that of the client.
+# The same, with writing.
 ALWAYS_WRITABLE = "deployment_grants | map('combine', {'read_only': false}) | list"
 
 
