@@ -15,6 +15,8 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.files import sy
 PACK = (
     *("tar", "--create", "--zstd", "--numeric-owner", "--one-file-system", "--sparse", "--sort=name"),
     *("--xattrs", "--xattrs-include=*", "--acls"),
+    # What depends on when it is packed is left out: the same files are the same archive.
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
 )
 
 

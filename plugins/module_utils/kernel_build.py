@@ -36,6 +36,11 @@ PACKAGES = (
 FILESYSTEMS = "ext4 vfat squashfs overlay"
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+\Z")
 KERNEL_VERSION = re.compile(r"[0-9][A-Za-z0-9._+~-]*\Z")
+# A kernel among the names in an archive.
+ARCHIVED = re.compile(
+    r"(?:\./)?(?:boot/vmlinuz-(?P<boot>[0-9][A-Za-z0-9._+~-]*)"
+    r"|(?:usr/)?lib/modules/(?P<beside>[0-9][A-Za-z0-9._+~-]*)/vmlinuz)\Z"
+)
 DRACUT_BASE = Path("/usr/lib/dracut")
 
 
@@ -47,7 +52,8 @@ class KernelBuildError(Exception):
 class Source:
     """A kernel to build from.
 
-    `fingerprint` changes whenever its files do; `package` is a Debian package to unpack first.
+    `fingerprint` changes whenever its files do; `package` is a Debian package to unpack first, `archive` a tar archive
+    of which the `members` are.
     """
 
     version: str
@@ -55,6 +61,8 @@ class Source:
     vmlinuz: Path | None = None
     modules: Path | None = None
     package: str = ""
+    archive: Path | None = None
+    members: tuple[str, ...] = ()
 
 
 def run_command(argv: list[str], timeout_s: int, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -124,11 +132,7 @@ def directory_source(directory: Path, version: str = "") -> Source:
     """
     base = directory / "usr" if (directory / "usr" / "lib" / "modules").is_dir() else directory
     modules_root = base / "lib" / "modules"
-    found = {
-        path.name: path
-        for path in sorted(modules_root.glob("*"))
-        if (directory / "boot" / f"vmlinuz-{path.name}").is_file()
-    }
+    found = {path.name: path for path in sorted(modules_root.glob("*")) if vmlinuz_of(directory, path).is_file()}
     if version and version in found:
         found = {version: found[version]}
     if len(found) != 1 or (version and version not in found):
@@ -137,8 +141,38 @@ def directory_source(directory: Path, version: str = "") -> Source:
             f"lib/modules/VERSION, found: {', '.join(found) or 'none'}; set the version, or another directory."
         )
     name, modules = next(iter(found.items()))
-    vmlinuz = directory / "boot" / f"vmlinuz-{name}"
+    vmlinuz = vmlinuz_of(directory, modules)
     return Source(name, tree_fingerprint(vmlinuz, modules), vmlinuz, modules)
+
+
+def vmlinuz_of(directory: Path, modules: Path) -> Path:
+    """Return where the kernel with this module tree is; distributions of the EL family keep it there first."""
+    beside = modules / "vmlinuz"
+    return beside if beside.is_file() else directory / "boot" / f"vmlinuz-{modules.name}"
+
+
+def archive_source(run: Run, archive: Path, version: str = "", timeout_s: int = 900) -> Source:
+    """Return the source for the kernel in a tar archive, of a root file system or laid out as an unpacked package.
+
+    `version` chooses one where the archive has several.
+
+    Raises: KernelBuildError when there is none, or no single one.
+    """
+    if not archive.is_file():
+        raise KernelBuildError(f"There is no archive {archive} on this machine; copy it there first.")
+    names = run(["tar", "--list", f"--file={archive}"], timeout_s=timeout_s).splitlines()
+    found: dict[str, set[str]] = {}
+    for match in filter(None, map(ARCHIVED.match, names)):
+        found.setdefault(match["boot"] or match["beside"], set()).add(match[0])
+    chosen = [name for name in found if version in ("", name)]
+    if len(chosen) != 1:
+        raise KernelBuildError(
+            f"Archive {archive}: expected one kernel{' ' + version if version else ''} as boot/vmlinuz-VERSION or "
+            f"lib/modules/VERSION/vmlinuz, found: {', '.join(sorted(found)) or 'none'}; set the version."
+        )
+    tree = re.compile(rf"(?:\./)?(?:usr/)?lib/modules/{re.escape(chosen[0])}/?\Z")
+    members = sorted(found[chosen[0]] | set(filter(tree.match, names)))
+    return Source(chosen[0], file_sha256(archive), archive=archive, members=tuple(members))
 
 
 def tree_fingerprint(vmlinuz: Path, modules: Path) -> str:
@@ -241,6 +275,11 @@ def unpacked(run: Run, source: Source, work: Path, timeout_s: int) -> Source:
         run(["apt-get", "-o", "APT::Sandbox::User=root", "download", source.package], timeout_s=timeout_s, cwd=work)
         archives = list(work.glob("*.deb"))
         run(["dpkg-deb", "--extract", str(archives[0]), str(tree)], timeout_s=timeout_s)
+        source = directory_source(tree, source.version)
+    if source.archive:
+        tree.mkdir()
+        words = ["tar", "--extract", "--no-same-owner", f"--file={source.archive}", f"--directory={tree}"]
+        run([*words, "--", *source.members], timeout_s=timeout_s)
         source = directory_source(tree, source.version)
     if source.modules is None or (source.modules / "modules.dep").is_file():
         return source

@@ -13,8 +13,8 @@ description:
   - Builds what a kernel needs to boot nodes, namely the kernel image, the universal initramfs (dracut with openQRM's
     module, drivers for all hardware, the data centre's certificate authority inside), and the kernel's module tree as
     one squashfs file.
-  - The kernel comes from the running system, from a Debian package (downloaded and unpacked, never installed), or from
-    a directory.
+  - The kernel comes from the running system, from a Debian package (downloaded and unpacked, never installed), from
+    a directory, or from a tar archive.
   - Results are cached by the digest of everything that went into them, so that a second run only looks.
 options:
   source:
@@ -22,7 +22,7 @@ options:
       - Where the kernel comes from.
     type: str
     required: true
-    choices: [running, package, directory]
+    choices: [running, package, directory, archive]
   package:
     description:
       - The Debian package, for O(source=package). A metapackage leads to the kernel that it depends on.
@@ -32,9 +32,13 @@ options:
       - A directory laid out as an unpacked kernel package (C(boot/vmlinuz-VERSION), C(lib/modules/VERSION)), for
         O(source=directory).
     type: path
+  archive:
+    description:
+      - A tar archive with a kernel, of a root file system for example, for O(source=archive).
+    type: path
   version:
     description:
-      - Which kernel of the directory, where it has several.
+      - Which kernel of the directory or archive, where it has several.
     type: str
     default: ""
   ca_file:
@@ -131,6 +135,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.kernel_build im
     ARTIFACTS,
     KernelBuildError,
     Source,
+    archive_source,
     build,
     build_key,
     cached_build,
@@ -148,6 +153,8 @@ def find_source(params: dict) -> Source:
         return running_source(os.uname().release)
     if params["source"] == "package":
         return package_source(run_command, params["package"])
+    if params["source"] == "archive":
+        return archive_source(run_command, Path(params["archive"]), params["version"], params["timeout_s"])
     return directory_source(Path(params["directory"]), params["version"])
 
 
@@ -178,16 +185,21 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "source": {"type": "str", "required": True, "choices": ["running", "package", "directory"]},
+            "source": {"type": "str", "required": True, "choices": ["running", "package", "directory", "archive"]},
             "package": {"type": "str"},
             "directory": {"type": "path"},
+            "archive": {"type": "path"},
             "version": {"type": "str", "default": ""},
             "ca_file": {"type": "path", "required": True},
             "dracut_module": {"type": "path", "required": True},
             "cache_dir": {"type": "path", "default": "/var/cache/openqrm/kernels"},
             "timeout_s": {"type": "int", "default": 900},
         },
-        required_if=[("source", "package", ["package"]), ("source", "directory", ["directory"])],
+        required_if=[
+            ("source", "package", ["package"]),
+            ("source", "directory", ["directory"]),
+            ("source", "archive", ["archive"]),
+        ],
         supports_check_mode=True,
     )
     try:

@@ -50,6 +50,7 @@ def test_hosts_of_one_phase_and_verb_are_one_call_and_neighbours_one_segment() -
         ("openqrm.datacenter.deployment_nfs", "authorize", "deployment_grants"),
         ("openqrm.datacenter.image_builder", "build", "image_builder_recipes"),
         ("openqrm.datacenter.image_grab", "copy", "image_grab_systems"),
+        ("openqrm.datacenter.image_kernel", "fetch", "image_kernel_images"),
         ("openqrm.datacenter.image_oci", "unpack", "image_oci_images"),
         ("openqrm.datacenter.image_shelf", "fetch", "image_shelf_templates"),
     ],

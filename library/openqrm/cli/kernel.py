@@ -31,7 +31,13 @@ def kernel() -> None:
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Take it from a directory with boot/vmlinuz-VERSION and lib/modules/VERSION.",
 )
-@click.option("--version", metavar="VERSION", help="Which one, where the directory has several.")
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="Take it from a tar archive, of a root file system for example.",
+)
+@click.option("--image", type=Name("image"), help="Take it from this image, on its storage server.")
+@click.option("--version", metavar="VERSION", help="Which one, where there are several.")
 @click.option("--args", "kernel_args", metavar="ARGS", help="Further arguments of its command line, as one word.")
 @click.option("--default", is_flag=True, help="Make it the default kernel.")
 @changes_something
@@ -41,14 +47,22 @@ def add(
     name: str,
     package: str | None,
     directory: Path | None,
+    archive: Path | None,
+    image: str | None,
     version: str | None,
     kernel_args: str | None,
     default: bool,
 ) -> None:
-    """Add a kernel: of the running system, of a Debian package, or of a directory."""
-    if package and directory:
-        raise InvalidValueError("--package and --directory are both given.", remedy="Give one of them, or neither.")
-    source = "package" if package else "directory" if directory else "running"
+    """Add a kernel: of the running system, a Debian package, a directory, an archive, or an image."""
+    sources = {"package": package, "directory": directory, "archive": archive, "image": image}
+    chosen = [key for key, value in sources.items() if value]
+    if len(chosen) > 1:
+        raise InvalidValueError(
+            f"{' and '.join(f'--{key}' for key in chosen)} are both given.", remedy="Give one of them, or neither."
+        )
+    source = chosen[0] if chosen else "running"
+    if image:
+        session.require("image", [image])
     entry = given(
         {
             "name": name,
@@ -56,6 +70,8 @@ def add(
             "package": package,
             "version": version,
             "directory": str(directory) if directory else None,
+            "archive": str(archive) if archive else None,
+            "image": image,
             "kernel_args": kernel_args,
             "default": True if default else None,
         }

@@ -13,12 +13,13 @@ from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.operations import Step, role_of
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
 
-BLOBS, DEFAULTS = 10, 20
+FETCH, BLOBS, DEFAULTS = 5, 10, 20
 FILES = ("vmlinuz", "initramfs", "modules")
-BUILD_KEYS = ("name", "source", "package", "directory", "version")
-ROW_KEYS = (*BUILD_KEYS, "kernel_args", "default")
-ONE_OF_SEVERAL = "It says which of the kernels of a directory is meant: give the directory, or leave it out."
-SOURCES = ("running", "package", "directory")
+BUILD_KEYS = ("name", "source", "package", "directory", "archive", "version")
+ROW_KEYS = (*BUILD_KEYS, "image", "kernel_args", "default")
+ONE_OF_SEVERAL = "It says which of several kernels is meant: give a directory, an archive or an image, or leave it out."
+SOURCES = ("running", "package", "directory", "archive", "image")
+WITH_SEVERAL = ("directory", "archive", "image")
 DEFAULT_KERNEL = "default_kernel"
 
 
@@ -32,7 +33,7 @@ def _rows(arguments: Arguments) -> list[Mapping[str, object]]:
 
 def _select_build(context: Context, arguments: Arguments) -> Selection:
     """Every kernel that is asked for: the build looks into its cache first."""
-    names = [_check_source(row) for row in _rows(arguments)]
+    names = [_check_source(context, row) for row in _rows(arguments)]
     if len(set(names)) < len(names):
         raise InvalidValueError("A kernel is in the list twice.", remedy="Describe each kernel once.")
     authority = context.config.ca_file
@@ -44,7 +45,7 @@ def _select_build(context: Context, arguments: Arguments) -> Selection:
     return Selection(tuple(names))
 
 
-def _check_source(row: Mapping[str, object]) -> str:
+def _check_source(context: Context, row: Mapping[str, object]) -> str:
     """The name of the kernel, whose source can be one. Raises: InvalidValueError."""
     name = check_name("Kernel", row.get("name"))
     what = f"Kernel {name}"
@@ -58,27 +59,45 @@ def _check_source(row: Mapping[str, object]) -> str:
         check_package(f"{what}: package", row.get("package"))
     if source == "directory":
         check_path(f"{what}: directory", row.get("directory"))
+    if source == "archive":
+        check_path(f"{what}: archive", row.get("archive"))
+    if source == "image":
+        context.tx.image(check_name(f"{what}: image", row.get("image")))
     if version := row.get("version"):
         check_version(f"{what}: version", version)
-        if source != "directory":
-            raise InvalidValueError(f"{what}: version {version} is given without a directory.", remedy=ONE_OF_SEVERAL)
+        if source not in WITH_SEVERAL:
+            raise InvalidValueError(
+                f"{what}: version {version} is given without a source that may have several.", remedy=ONE_OF_SEVERAL
+            )
     check_kernel_args(f"{what}: kernel_args", row.get("kernel_args") or "")
     return name
 
 
 def _draw_build(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
     place = {"ca_file": str(context.config.ca_file), "cache_dir": str(Path(context.config.cache_dir, "kernels"))}
-    steps = [
-        Step(
-            BLOBS,
-            CONTROLLER,
-            role_of("kernel_image"),
-            "build",
-            {key: row[key] for key in BUILD_KEYS if key in row} | place,
-        )
-        for row in _rows(arguments)
-    ]
+    steps: list[Step] = []
+    for row in _rows(arguments):
+        item = {key: row[key] for key in BUILD_KEYS if key in row} | place
+        if row["source"] == "image":
+            fetch = _fetch_step(context, row)
+            steps.append(fetch)
+            item |= {"source": "archive", "archive": fetch.item["archive"]}
+        steps.append(Step(BLOBS, CONTROLLER, role_of("kernel_image"), "build", item))
     return Drawing(steps, tuple({"kind": "kernel", "name": name} for name in names))
+
+
+def _fetch_step(context: Context, row: Mapping[str, object]) -> Step:
+    """The kernel in an image, as an archive on the controller."""
+    image = context.tx.image(str(row["image"]))
+    root = context.root(image)
+    item: dict[str, object] = {
+        "name": image.name,
+        "path": root.volume_path,
+        "presents": root.presents,
+        "version": row.get("version") or "",
+        "archive": str(Path(context.config.cache_dir, "kernels", f"image-{row['name']}.tar.zst")),
+    }
+    return Step(FETCH, root.storage.host, role_of("image_kernel"), "fetch", item)
 
 
 def _commit_build(context: Context, plan: Plan) -> None:

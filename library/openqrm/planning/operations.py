@@ -19,6 +19,7 @@ VARIABLES = {
     "plugin": "plugin_objects",
     "image_builder": "image_builder_recipes",
     "image_grab": "image_grab_systems",
+    "image_kernel": "image_kernel_images",
     "image_oci": "image_oci_images",
     "image_shelf": "image_shelf_templates",
     "kernel_image": "kernel_image_kernels",

@@ -44,6 +44,7 @@ PLACES: dict[str, str] = {
     "resource reinstate NAME": "node1",
     "resource power status NAME": "node1",
     "kernel add NAME": "",
+    "kernel add x --image NAME": "web",
     "kernel show NAME": "k1",
     "kernel remove NAME --yes": "k1",
     "kernel set-default NAME": "k1",

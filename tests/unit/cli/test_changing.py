@@ -61,6 +61,10 @@ VERBS: dict[str, tuple[str, dict[str, Any]]] = {
         "kernel_add",
         {"kernels": [{"name": "k2", "source": "directory", "directory": "/", "version": "6.1"}]},
     ),
+    "kernel add k2 --image web --version 6.1": (
+        "kernel_add",
+        {"kernels": [{"name": "k2", "source": "image", "image": "web", "version": "6.1"}]},
+    ),
     "kernel set-default k1": ("kernel_set_default", {"kernel": "k1"}),
     "kernel remove k1 -y": ("kernel_remove", {"kernels": ["k1"]}),
     "storage add san2 --type directory --host san2 --location /srv/v --address 10.78.0.11": (
