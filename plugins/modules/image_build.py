@@ -11,11 +11,12 @@ short_description: Build root file systems from recipes
 version_added: 0.1.0
 description:
   - Builds a root file system of Debian or Ubuntu with C(mmdebstrap) and packs it as a tar archive.
+  - With repositories it builds one of the EL family with C(dnf --installroot).
   - An archive that is there is not built again; its name carries the digest of the recipe.
 author:
   - openQRM project (@openqrm)
 requirements:
-  - mmdebstrap
+  - mmdebstrap, or dnf for recipes with repositories
   - zstd
 options:
   recipes:
@@ -41,6 +42,30 @@ options:
         type: str
         choices: [minbase, apt, important, standard]
         default: minbase
+      release:
+        description: Release of the EL family, as C(9), with O(recipes[].repositories).
+        type: str
+      repositories:
+        description: Repositories of RPM packages, from which C(dnf) installs.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the repository.
+            type: str
+            required: true
+          url:
+            description: Its URL, http, https or file.
+            type: str
+            required: true
+          gpgkey:
+            description: URL of the key that signs its packages.
+            type: str
+          unsigned:
+            description: Whether its packages are taken without signatures.
+            type: bool
+            default: false
       packages:
         description: Packages to install.
         type: list
@@ -114,6 +139,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.openqrm.datacenter.plugins.module_utils import dnf_build
 from ansible_collections.openqrm.datacenter.plugins.module_utils.builds import contained, workspace
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
@@ -131,7 +157,11 @@ class RecipeError(ValueError):
 def check(recipe):
     """Raise RecipeError unless each word of the recipe is one that may reach a command."""
     name = recipe["name"]
-    for word in [recipe["suite"], *recipe["packages"]]:
+    if recipe.get("repositories"):
+        problem = dnf_build.check(recipe)
+        if problem:
+            raise RecipeError(problem)
+    for word in [] if recipe.get("repositories") else [recipe["suite"], *recipe["packages"]]:
         if not WORD.fullmatch(word):
             raise RecipeError(f"Image {name}: {word!r} is no suite or package: use a-z, 0-9 and '.+:~-'.")
     for entry in recipe["files"]:
@@ -178,6 +208,9 @@ def build(recipe, timeout_s):
         overlay = directory / "overlay"
         overlay.mkdir()
         write_overlay(recipe, overlay)
+        if recipe.get("repositories"):
+            dnf_build.build(recipe, directory, overlay, recipe["archive"], timeout_s)
+            return
         target = directory / "root.tar.zst"
         # Not root, mmdebstrap builds as another user, who may not come to this directory.
         environment = {"TMPDIR": str(directory)} if os.geteuid() == 0 else {}
@@ -208,11 +241,19 @@ def main():
         "content": {"type": "str", "required": True},
         "mode": {"type": "str", "default": "0644"},
     }
+    repository = {
+        "name": {"type": "str", "required": True},
+        "url": {"type": "str", "required": True},
+        "gpgkey": {"type": "str", "no_log": False},
+        "unsigned": {"type": "bool", "default": False},
+    }
     recipe = {
         "name": {"type": "str", "required": True},
         "archive": {"type": "path", "required": True},
         "suite": {"type": "str", "default": "bookworm"},
         "variant": {"type": "str", "choices": ["minbase", "apt", "important", "standard"], "default": "minbase"},
+        "release": {"type": "str"},
+        "repositories": {"type": "list", "elements": "dict", "default": [], "options": repository},
         "packages": {"type": "list", "elements": "str", "default": []},
         "files": {"type": "list", "elements": "dict", "default": [], "options": files},
     }

@@ -93,11 +93,11 @@ items:
 import hashlib
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.openqrm.datacenter.plugins.module_utils.archives import pack
+from ansible_collections.openqrm.datacenter.plugins.module_utils.builds import workspace
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
 
@@ -146,14 +146,14 @@ def reference(image):
 
 def make(image, timeout_s):
     """Make one archive; it appears whole or not at all. Raises CommandError, OciError."""
-    archive = Path(image["archive"])
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".oci-", dir=archive.parent) as directory:
-        layout, bundle = Path(directory, "layout"), Path(directory, "bundle")
+    with workspace(image["archive"]) as directory:
+        if directory is None:
+            return
+        layout, bundle = directory / "layout", directory / "bundle"
         run(skopeo("copy", "--quiet", reference(image), f"oci:{layout}:root"), timeout_s=timeout_s)
         check_digest(image, timeout_s)
         run(["umoci", "unpack", "--image", f"{layout}:root", str(bundle)], timeout_s=timeout_s)
-        pack(bundle / "rootfs", archive, timeout_s)
+        pack(bundle / "rootfs", Path(image["archive"]), timeout_s)
 
 
 def check_digest(image, timeout_s):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.openqrm.datacenter.plugins.module_utils import dnf_build
 from ansible_collections.openqrm.datacenter.plugins.modules import image_build
+from openqrm.errors import InvalidValueError
 from openqrm.planning import recipes
 
 from tests.unit.plugins.module_cases import run_module
@@ -151,3 +154,31 @@ def test_the_library_refuses_by_the_same_rules() -> None:
     assert set(recipes.FILE_KEYS) == set(options["files"]["suboptions"])
     assert list(recipes.VARIANTS) == options["variant"]["choices"]
     assert recipes.FILE == image_build.FILE
+    assert set(recipes.REPOSITORY_KEYS) == set(options["repositories"]["suboptions"])
+    pairs = ((recipes.RPM, dnf_build.PACKAGE), (recipes.RELEASE, dnf_build.RELEASE))
+    for ours, theirs in (*pairs, (recipes.REPOSITORY_URL, dnf_build.URL)):
+        assert f"{ours.pattern}\\Z" == theirs.pattern
+
+
+EL: dict[str, Any] = {
+    "release": "9",
+    "repositories": [{"name": "baseos", "url": "https://mirror.example/9/", "gpgkey": "file:///etc/key"}],
+    "packages": ["@core", "NetworkManager"],
+}
+BAD_EL: dict[str, tuple[dict[str, Any], str]] = {
+    "suite": ({"suite": "bookworm"}, "suite goes with Debian"),
+    "release": ({"release": 9}, "release 9 is not valid"),
+    "package": ({"packages": ["-x"]}, "package '-x' is not valid"),
+    "repository": ({"repositories": ["x"]}, "repository 'x' is not a mapping"),
+    "key of a repository": ({"repositories": [{"name": "a", "link": "x"}]}, "repository: 'link' is not known"),
+    "url": ({"repositories": [{"name": "a", "url": "/x", "unsigned": True}]}, "repository a: url '/x' is not valid"),
+    "unchecked": ({"repositories": [{"name": "a", "url": "file:///x"}]}, "it is not said how its packages are checked"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_EL)
+def test_a_recipe_of_the_el_family_that_cannot_be(case: str) -> None:
+    assert recipes.check_recipe("Image web: recipe", EL) == EL
+    change, message = BAD_EL[case]
+    with pytest.raises(InvalidValueError, match=re.escape(message)):
+        recipes.check_recipe("Image web: recipe", EL | change)
