@@ -149,6 +149,17 @@ def test_fakes_show_faults_when_the_turn_of_their_item_comes(tmp_path: Path) -> 
     assert [item["power"] for item in last.items] == ["on", "on"]
 
 
+@pytest.mark.parametrize("role", ["deployment_local_root", "deployment_adopted"])
+def test_methods_that_need_no_grant_change_nothing(role: str, tmp_path: Path) -> None:
+    name = f"openqrm.datacenter.{role}"
+    steps = [Step(name, verb, {"deployment_grants": GRANTS}) for verb in ("authorize", "revoke")]
+    authorized, revoked, listed = run(tmp_path, [*steps, Step(name, "grants_list")], {})
+    for outcome in (authorized, revoked):
+        assert not outcome.failed and outcome.changed is False
+        assert [(item["path"], item["sessions"]) for item in outcome.items] == [(g["path"], 0) for g in GRANTS]
+    assert listed.items == []
+
+
 def test_lists_show_what_is_there(tmp_path: Path) -> None:
     storage_role, deployment_role = "openqrm.datacenter.storage_fake", "openqrm.datacenter.deployment_fake"
     volume = {"name": "golden", "location": "/srv", "size_mib": 64}

@@ -40,6 +40,7 @@ from openqrm.store import Store, Writer, open_store, upgrade
 FAKES: Mapping[str, Any] = {
     "storage_fake": fake_storage.ActionModule,
     "deployment_fake": fake_deployment.ActionModule,
+    "deployment_local_root": fake_deployment.ActionModule,
     "deployment_adopted": fake_deployment.ActionModule,
     "deployment_local": fake_deployment.ActionModule,
     "hypervisor_fake": fake_hypervisor.ActionModule,
@@ -173,10 +174,11 @@ class Center:
         bound = {row.resource: row for row in tx.assignments()}
         images = {image.name: image for image in tx.images()}
         resources = {resource.name: resource for resource in tx.resources()}
-        local = {image.name for image in images.values() if image.deployment == "local"}
+        local = {image.name for image in images.values() if image.deployment in ("local", "adopted")}
         on_disk = {name for name, row in bound.items() if row.image in local}
         grants = {f"{LOCATION}/{images[row.image].volume} {resources[name].address}" for name, row in bound.items()}
-        there = {*self.fakes("deployment", "san1"), *self.fakes("deployment_local", "san1")}
+        kinds = ("", *(f"_{name}" for name in ("local", "local_root", "adopted")))
+        there = {grant for kind in kinds for grant in self.fakes(f"deployment{kind}", "san1")}
         yield from _differences("grant", there, grants)
         volumes = {f"{LOCATION}/{volume.name}" for volume in tx.volumes()}
         kept = {key for key, record in self.fakes("storage", "san1").items() if record["kind"] == "volume"}

@@ -47,6 +47,7 @@ def lab() -> None:
 @click.option("--nodes", type=click.IntRange(0, 199), help="Number of blank machines.")
 @list_option("--firmware", type=click.Choice(FIRMWARE), help="Firmware of the machines, in turn.")
 @click.option("--memory-mib", type=click.IntRange(512), help="Memory of each.")
+@click.option("--disk-mib", type=click.IntRange(64), help="Size of the disk of each, which is sparse.")
 @click.option("--power-on", is_flag=True, default=None, help="Power them on at once.")
 @changes_something
 @with_session
@@ -56,6 +57,7 @@ def up(
     nodes: int | None,
     firmware: list[str] | None,
     memory_mib: int | None,
+    disk_mib: int | None,
     power_on: bool | None,
 ) -> None:
     """Build a lab, or bring one up again."""
@@ -64,6 +66,7 @@ def up(
         "lab_nodes": nodes,
         "lab_node_firmware": firmware,
         "lab_node_memory_mib": memory_mib,
+        "lab_node_disk_mib": disk_mib,
         "lab_power_on": power_on,
     }
     done = f"Lab {name} is up. Try: openqrm --lab {name} resource list"

@@ -204,6 +204,24 @@ def power(session: Session, action: str, names: tuple[str, ...]) -> None:
 
 @resource.command()
 @click.argument("name", type=Name("resource"))
+@click.option("--storage", required=True, type=Name("storage"), help="Where its placeholder of an image is kept.")
+@click.option("--appliance", type=Name("appliance", existing=False), help="Name of its appliance; default: as NAME.")
+@changes_something
+@with_session
+def adopt(session: Session, name: str, storage: str, appliance: str | None) -> None:
+    """Bring in a server that runs already, with its disk and its service.
+
+    It becomes an appliance that is never deployed. The server itself is not touched; from now on it boots its own disk
+    where it boots from the network first.
+    """
+    session.require("resource", [name])
+    session.require("storage", [storage])
+    variables = given({"resource": name, "storage": storage, "appliance": appliance})
+    session.carry_out("resource_adopt", variables, f"adopted {name}")
+
+
+@resource.command()
+@click.argument("name", type=Name("resource"))
 @click.argument("image", type=Name("image"))
 @click.option("--disk", metavar="DISK", help="The disk, as sda, or all of them (all); by default its only one.")
 @click.option("--overwrite", is_flag=True, default=None, help="Replace what the image holds.")

@@ -189,7 +189,7 @@ def steps(context: Context, members: Sequence[Member], boot: str = "auto") -> li
         result += _storage_steps(context, member, volumes[member.image.storage, member.image.volume])
         if disks.boots_locally(context, member):
             result += disks.deploy_steps(context, PUBLISH, TRIGGER, member)
-            result += _address_steps(context, member)
+            result += [replace(step, member=member.name) for step in address_step(context, member.resource)]
             continue
         text = context.manifest(member)
         result += _boot_steps(context, member, text)
@@ -222,17 +222,16 @@ def _boot_steps(context: Context, member: Member, text: str) -> list[Step]:
     own = tree.node_entries(context.config, resource.boot_mac, member.kernel, text)
     result = [context.boot_step(PUBLISH, "present", entry, "absent") for entry in entries]
     result += [context.boot_step(PUBLISH, "present", entry, "absent", member.name) for entry in own]
-    return [*result, *_address_steps(context, member)]
+    return [*result, *(replace(step, member=member.name) for step in address_step(context, resource))]
 
 
-def _address_steps(context: Context, member: Member) -> list[Step]:
-    """The DHCP server's entry, so that the resource keeps its address."""
-    resource = member.resource
-    if not (context.config.dhcp_host and resource.address):
+def address_step(context: Context, resource: Resource) -> list[Step]:
+    """The DHCP server's entry, so that the resource keeps its address; nothing without one."""
+    host = context.config.dhcp_host
+    if not (host and resource.address):
         return []
     entry = {"name": resource.name, "mac": resource.boot_mac, "address": resource.address}
-    host = context.config.dhcp_host
-    return [Step(PUBLISH, host, role_of("service", "dhcp"), "present", entry, member=member.name)]
+    return [Step(PUBLISH, host, role_of("service", "dhcp"), "present", entry)]
 
 
 def _node_steps(context: Context, member: Member, digest: str, boot: str) -> list[Step]:

@@ -95,6 +95,7 @@ def names_of(arguments: Arguments, key: str) -> list[str]:
 def known() -> dict[str, Verb]:
     """All verbs by name."""
     from openqrm.planning import (
+        adoption,
         appliances,
         archives,
         grab,
@@ -108,7 +109,20 @@ def known() -> dict[str, Verb]:
         versions,
     )
 
-    modules = (appliances, archives, grab, grabs, images, kernels, machines, private, shelves, storages, versions)
+    modules = (
+        adoption,
+        appliances,
+        archives,
+        grab,
+        grabs,
+        images,
+        kernels,
+        machines,
+        private,
+        shelves,
+        storages,
+        versions,
+    )
     return {verb.name: verb for module in modules for verb in module.VERBS}
 
 

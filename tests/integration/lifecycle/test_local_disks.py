@@ -100,7 +100,7 @@ def test_a_refusal_of_the_machine_fails_the_start_and_nothing_is_left(center: Ce
 
 
 def test_a_start_that_is_killed_anywhere_converges(factory: Factory) -> None:
-    for kill_at in range(0, 200, 3):
+    for kill_at in range(0, 200, 7):
         with factory.center() as center:
             with center.store.write("test", "images") as tx:
                 tx.save([Volume(0, "disk", "san1"), Image(0, "disk", "san1", "disk", "local")])
@@ -159,3 +159,71 @@ def test_what_cannot_be_grabbed_is_refused(center: Center) -> None:
     with pytest.raises(InUseError, match="used by appliance web"):
         Controller(center).run("resource_grab", resource="node2", image="disk")
     assert center.leftovers() == []
+
+
+def adopt(center: Center) -> None:
+    """A server that runs, as an operator adds it."""
+    center.add_nodes(1, listening=False)
+    with center.store.write("test", "new") as tx:
+        node = tx.resource("node1")
+        tx.remove("resource", ["node1"])
+        tx.save([replace(node, id=0, state="new", mode="", boot_id="", cores=0, memory_mib=0)])
+    Controller(center).run("resource_adopt", resource="node1", storage="san1", appliance="crm")
+
+
+def test_a_server_that_runs_is_adopted_and_its_disk_is_never_touched(center: Center) -> None:
+    center.config = replace(center.config, disk_wipe="full")
+    adopt(center)
+    assert (resource(center).state, resource(center).mode) == ("active", "local")
+    with center.store.read() as tx:
+        (row,) = tx.assignments()
+        assert (row.appliance, tx.appliance("crm").state, tx.image("crm").deployment) == ("crm", "active", "adopted")
+    assert "sanboot" in entry(center, tree.entry_names(resource(center).boot_mac)["ipxe/node.ipxe.j2"])
+    assert center.leftovers() == []
+    assert Controller(center).run("resource_adopt", resource="node1", storage="san1").unchanged
+
+    Controller(center).run("stop", appliances="crm")
+    assert (resource(center).state, resource(center).mode) == ("idle", "idle")
+    assert not any(entry(center, name) for name in tree.node_names(resource(center).boot_mac))
+    Controller(center).run("start", appliances="crm")
+    assert (resource(center).state, resource(center).mode) == ("active", "local")
+    assert center.worked == [] and center.leftovers() == []
+
+
+def test_what_is_not_a_running_server_is_not_adopted(center: Center) -> None:
+    center.add_nodes(1, listening=True)
+    with pytest.raises(StateError, match="is idle, not new"):
+        Controller(center).run("resource_adopt", resource="node1", storage="san1")
+    adopt_again = replace(resource(center), id=0, name="other", state="new", nics=(), last_seen=None)
+    with center.store.write("test", "new") as tx:
+        tx.save([adopt_again])
+    with pytest.raises(InvalidValueError, match="has no MAC address"):
+        Controller(center).run("resource_adopt", resource="other", storage="san1")
+
+
+@pytest.mark.parametrize("device", ["/dev/vda2", "LABEL=root"])
+def test_a_root_on_a_local_partition(center: Center, device: str) -> None:
+    image = Image(0, "rooted", "san1", "rooted", "local_root", parameters={"root_device": device})
+    with center.store.write("test", "images") as tx:
+        tx.save([Volume(0, "rooted", "san1"), image])
+    center.add_nodes(1, listening=True)
+    center.add_appliances("web", image="rooted", clone=False)
+    Controller(center).run("start", appliances="web")
+    manifest = json.loads(entry(center, tree.manifest_name(resource(center).boot_mac)))
+    assert (
+        manifest["deployment"]["parameters"] == {"device": device} and manifest["deployment"]["method"] == "local_root"
+    )
+    Controller(center).run("stop", appliances="web")
+    assert resource(center).state == "idle"
+
+
+@pytest.mark.parametrize("device", ["", "sda1", "/dev/../etc", "LABEL=a b"])
+def test_a_root_that_is_not_named_is_refused(center: Center, device: str) -> None:
+    image = Image(0, "rooted", "san1", "rooted", "local_root", parameters={"root_device": device})
+    with center.store.write("test", "images") as tx:
+        tx.save([Volume(0, "rooted", "san1"), image])
+    center.add_nodes(1, listening=True)
+    center.add_appliances("web", image="rooted", clone=False)
+    with pytest.raises(InvalidValueError, match="root_device"):
+        Controller(center).run("start", appliances="web")
+    assert resource(center).state == "idle"

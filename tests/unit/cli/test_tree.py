@@ -18,7 +18,7 @@ from openqrm.store import Store
 
 CHANGING = {
     "appliance": {"create", "set", "remove", "start", "stop", "restart", "move"},
-    "resource": {"create", "set", "remove", "approve", "power", "reinstate"},
+    "resource": {"create", "set", "remove", "approve", "power", "reinstate", "grab", "adopt"},
     "kernel": {"add", "remove", "set-default"},
     "image": {"create", "grab", "clone", "snapshot", "publish", "rollback", "resize", "rename", "set", "remove"},
     "shelf": {"add", "remove", "get", "publish"},

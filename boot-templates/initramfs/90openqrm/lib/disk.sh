@@ -116,7 +116,9 @@ oq_disk_work() {
         rm -f "$OQ_WORK/refused"
         _status=0
         "oq_${OQM_DISK_ACTION}_disks" || _status=1
-        [ "$_status" != 0 ] && [ ! -e "$OQ_WORK/refused" ] || break
+        if [ "$_status" = 0 ] || [ -e "$OQ_WORK/refused" ]; then
+            break
+        fi
         [ "$_attempt" = 3 ] || { echo "trying again"; oq_pause 2 8; }
     done
     kill "$_reporter" 2> /dev/null
