@@ -176,8 +176,9 @@ class Center:
         resources = {resource.name: resource for resource in tx.resources()}
         local = {image.name for image in images.values() if image.deployment in ("local", "adopted")}
         on_disk = {name for name, row in bound.items() if row.image in local}
-        grants = {f"{LOCATION}/{images[row.image].volume} {resources[name].address}" for name, row in bound.items()}
-        kinds = ("", *(f"_{name}" for name in ("local", "local_root", "adopted")))
+        granted = {name: row for name, row in bound.items() if images[row.image].deployment != "adopted"}
+        grants = {f"{LOCATION}/{images[row.image].volume} {resources[name].address}" for name, row in granted.items()}
+        kinds = ("", "_local", "_local_root")
         there = {grant for kind in kinds for grant in self.fakes(f"deployment{kind}", "san1")}
         yield from _differences("grant", there, grants)
         volumes = {f"{LOCATION}/{volume.name}" for volume in tx.volumes()}

@@ -50,7 +50,6 @@ VERBS: dict[str, tuple[str, dict[str, Any]]] = {
             ]
         },
     ),
-    "lab up demo --disk-mib 2048": ("lab_up", {"lab_name": "demo", "lab_node_disk_mib": 2048}),
     "resource remove node1 --yes": ("resource_remove", {"resources": ["node1"]}),
     "resource power reset node1 node2": ("resource_power", {"resources": ["node1", "node2"], "power": "reset"}),
     "kernel add k2": ("kernel_add", {"kernels": [{"name": "k2", "source": "running"}]}),

@@ -207,13 +207,14 @@ def test_program_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     [
         ("lab up", "lab_up", {"lab_name": "demo"}),
         (
-            "lab up a --nodes 3 --firmware bios --firmware uefi --memory-mib 1024 --power-on",
+            "lab up a --nodes 3 --firmware bios --firmware uefi --memory-mib 1024 --disk-mib 2048 --power-on",
             "lab_up",
             {
                 "lab_name": "a",
                 "lab_nodes": 3,
                 "lab_node_firmware": ["bios", "uefi"],
                 "lab_node_memory_mib": 1024,
+                "lab_node_disk_mib": 2048,
                 "lab_power_on": True,
             },
         ),
