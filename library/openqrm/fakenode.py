@@ -44,7 +44,7 @@ def _report(config: Config, resource: Resource) -> dict[str, object]:
         return booted
     text = path.read_text(encoding="utf-8")
     manifest = json.loads(text)
-    if manifest["mode"] == "disk":
+    if manifest.get("mode") == "disk":
         return booted
     return booted | {
         "mode": "deployed",

@@ -126,7 +126,7 @@ class Center:
 
     def _is_about_disks(self, digest: str) -> bool:
         return any(
-            sha256(text := path.read_text()) == digest and json.loads(text)["mode"] == "disk"
+            sha256(text := path.read_text()) == digest and json.loads(text).get("mode") == "disk"
             for path in (self.root / "boot/manifests").glob("*.json")
         )
 
