@@ -69,7 +69,7 @@ class Networks:
 class Deadlines:
     """How long to wait, in seconds: for a node to come up, to go down, and for a heartbeat; for a task of an operation
     on a host; for a node's work on its own disks; between two tries of an operation; for a turn on a storage server;
-    and for a sign of life of a controller on another host."""
+    for a sign of life of a controller on another host; and, beside the first, for a transfer."""
 
     node_up_s: int = 300
     node_down_s: int = 180
@@ -79,6 +79,7 @@ class Deadlines:
     retry_s: int = 5
     turn_s: int = 900
     lease_s: int = 7200
+    transfer_s: int = 3000
 
 
 @dataclass(frozen=True)

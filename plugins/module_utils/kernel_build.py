@@ -26,7 +26,7 @@ Run = Callable[..., str]
 ARTIFACTS = ("vmlinuz", "initramfs", "modules")
 TOOLS = (
     *("dracut", "mksquashfs", "depmod", "zstd", "busybox", "curl", "jq", "dmidecode", "kexec", "mount.nfs", "e2fsck"),
-    *("iscsid", "iscsiadm", "rsync", "tar", "getfattr", "setfattr"),
+    *("mkfs.ext4", "iscsid", "iscsiadm", "rsync", "tar", "getfattr", "setfattr"),
     *("dd", "b2sum", "blkdiscard", "blockdev", "wipefs", "sfdisk"),
 )
 PACKAGES = (

@@ -137,6 +137,40 @@ def test_artifacts_are_what_a_node_needs(built: dict[str, object]) -> None:
     assert files["vmlinuz"].read_bytes()[0x202:0x206] >= b"\x0c\x02"
 
 
+# Inside the initramfs: a copy with what belongs to files, an archive, and a new file system.
+COPIES = """
+for file in common api manifest network hardware root layers copy ram transfer; do . /usr/lib/openqrm/$file.sh; done
+OQ=/tmp; OQ_PROGRESS_S=1; OQ_STEP=transfer; OQ_BOOT=tree
+oq_event() { :; }
+oq_pause() { :; }
+oq_curl() { cat /tmp/archive; }
+mkdir -p /tmp/one/srv /tmp/two /tmp/three && cd /tmp && echo x > one/srv/file && ln one/srv/file one/srv/same
+setfattr -n security.capability -v 0sAQAAAgAgAAAAAAAAAAAAAAAAAAA= one/srv/file || exit 1
+oq_copy_tree /tmp/one /tmp/two && [ two/srv/file -ef two/srv/same ] || exit 2
+getfattr -n security.capability --only-values two/srv/file > /dev/null || exit 3
+/usr/bin/tar -c --xattrs '--xattrs-include=*' -C one . | zstd -q > archive
+oq_unpack "$(oq_sha256 archive)" tar.zst /tmp/three || exit 5
+getfattr -n security.capability three/srv/same > /dev/null || exit 4
+dd if=/dev/zero of=disk bs=1M count=16 2> /dev/null && mkfs.ext4 -q -F disk && blkid -p -o value -s TYPE disk
+"""
+
+
+def test_copies_run_with_what_is_inside(built: dict[str, object], tmp_path: Path) -> None:
+    initramfs = built["initramfs"]["path"]  # type: ignore[index]
+    script = f"zstd -dc {initramfs} | cpio --extract --quiet --make-directories; mount --bind /proc proc"
+    script += '; mount -t tmpfs memory tmp; exec chroot . /usr/bin/busybox sh -uc "$COPIES"'
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+        cwd=tmp_path,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "COPIES": COPIES},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "ext4"
+
+
 def test_second_run_and_check_mode_change_nothing(work: Path, built: dict[str, object]) -> None:
     kernel = {"source": "package", "package": "linux-image-cloud-amd64"}
     assert build(work, kernel) == {"changed": False, "items": [{**built, "changed": False}]}

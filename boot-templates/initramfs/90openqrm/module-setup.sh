@@ -24,9 +24,10 @@ install() {
     local _script
     inst_multiple busybox curl jq dmidecode kexec mount.nfs blkid kmod modprobe losetup cp
     inst_multiple iscsid iscsiadm e2fsck
+    inst_multiple mkfs.ext4
     inst_multiple rsync tar zstd getfattr setfattr
     inst_multiple dd b2sum blkdiscard blockdev wipefs sfdisk
-    inst_multiple -o /etc/nsswitch.conf /etc/protocols /etc/netconfig
+    inst_multiple -o /etc/nsswitch.conf /etc/protocols /etc/netconfig /etc/mke2fs.conf
     # shellcheck disable=SC2154 # srcmods is set by dracut; a kernel without IPMI has no use for its program
     [[ -d $srcmods/kernel/drivers/char/ipmi ]] && inst_multiple -o ipmitool
     inst_libdir_file 'libnss_dns*' 'libnss_files*'

@@ -3,7 +3,7 @@
 # What a node does between its kernel and the init of an appliance. Ends when a root is mounted and ready, never else.
 set -u
 OQ_LIBRARY=/usr/lib/openqrm
-for file in common api manifest network hardware root layers copy ram secrets kexec disk disk-deploy disk-grab idle; do
+for file in common api manifest network hardware root layers copy ram transfer secrets kexec disk disk-deploy disk-grab idle; do
     # shellcheck source=/dev/null
     . "$OQ_LIBRARY/$file.sh"
 done
@@ -49,6 +49,7 @@ oq_take_over() {
     oq_screen "taking over appliance $OQM_APPLIANCE, member $OQM_MEMBER"
     oq_prefetch_secrets
     if oq_step networks oq_networks && oq_step root_hook oq_fetch_hook && oq_step mount_root oq_mount_root &&
+        oq_step transfer oq_transfer && oq_step system oq_check_system &&
         oq_step private oq_private &&
         oq_step modules oq_modules && oq_step fstab oq_fstab && oq_step system_files oq_system_files &&
         oq_step secrets oq_secrets &&

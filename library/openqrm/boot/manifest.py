@@ -12,6 +12,7 @@ from openqrm.errors import InvalidValueError
 from openqrm.memoryroots import MEMORY, MemorySettings, memory_settings
 from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Resource, Storage
 from openqrm.roots import PRIVATE, is_shared, root_settings
+from openqrm.transfers import Transfer
 from openqrm.types import TypeInfo
 
 HEARTBEAT_S = 10
@@ -133,6 +134,22 @@ def networks(resource: Resource) -> list[dict[str, str]]:
     return [
         {"mac": nic.mac, "role": nic.role, "address": nic.address} for nic in resource.nics if nic.role == "storage"
     ]
+
+
+def transfer_words(transfer: Transfer, resource: Resource, other: Root | None) -> dict[str, object]:
+    """What the node is told of a transfer. `other`: the image on the other side, None for a disk."""
+    words: dict[str, object] = {
+        "id": transfer.number,
+        "direction": "install" if transfer.installs else "save",
+        "overwrite": transfer.overwrite,
+        "name": transfer.other,
+    }
+    if other is None:
+        return words | {"device": transfer.other}
+    if other.memory and other.memory.archive:
+        return words | other.memory.source
+    parameters = other.parameters(placeholders(resource, other, "", 0))
+    return words | {"hook": other.hook, "parameters": parameters}
 
 
 def _shared_root(resource: Resource, appliance: Appliance, member: int, private: Root | None) -> dict[str, object]:

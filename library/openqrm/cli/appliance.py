@@ -191,12 +191,17 @@ def _boot_option(function: Any) -> Any:
 @appliance_selector(required=True)
 @_boot_option
 @click.option("--to", type=Name("resource"), help="Take this machine.")
+@click.option("--install-from", type=Name("image"), help="Copy this image into the root first, once.")
+@click.option("--transfer-to", type=Name("image"), help="Copy the root to this image first, once.")
+@click.option("--install-from-disk", metavar="DEVICE", help="Copy a disk of the machine into the root first, once.")
+@click.option("--transfer-to-disk", metavar="DEVICE", help="Copy the root to a disk of the machine first, once.")
+@click.option("--overwrite", is_flag=True, default=None, help="What is copied to may hold data, which is lost.")
 @changes_something
 @with_session
-def start(session: Session, selector: Selector, boot: str | None, to: str | None) -> None:
+def start(session: Session, selector: Selector, boot: str | None, to: str | None, **transfer: Any) -> None:
     """Start appliances: choose machines, clone, authorize, boot, wait until they run."""
     names = _selected(session, selector, to)
-    arguments = {"appliances": names, **given({"boot": boot, "to": to})}
+    arguments = {"appliances": names, **given({"boot": boot, "to": to, **transfer})}
     session.carry_out("start", arguments, f"started {listed(names)}", playbook="appliance_start")
 
 

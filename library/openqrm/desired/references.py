@@ -15,6 +15,7 @@ from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storag
 from openqrm.roots import PRIVATE, is_shared, private_volume, root_settings
 from openqrm.storagesettings import storage_settings
 from openqrm.store import Reader
+from openqrm.transfers import pending
 from openqrm.types import TypeInfo, TypeRegistry
 
 # These decide on what runs; they stay as they are while a member runs.
@@ -243,6 +244,7 @@ def _appliance(world: World, what: str, change: Change) -> None:
         raise NotFoundError(f"{what}: requirements.resource: resource", wanted, world.reader.names("resource"))
     root_settings(what, after.root_mode, after.parameters)
     disk_settings(what, after.parameters)
+    pending(after)
     if is_shared(after.root_mode):
         _check_shared_root(world, what, after, image)
     else:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from openqrm.errors import InvalidValueError, NotFoundError, StateError
 from openqrm.model import Appliance, Assignment, Plan
 from openqrm.names import check_name
-from openqrm.planning import disks, private, recovery, start, stop
+from openqrm.planning import disks, private, recovery, start, stop, transfers
 from openqrm.planning.context import Context, Member
 from openqrm.planning.members import (
     Row,
@@ -86,11 +86,14 @@ def _objects(
 def _draw_start(context: Context, names: Sequence[str], arguments: Arguments, plan_id: int) -> Drawing:
     appliances = context.tx.appliances(names)
     _refuse_leftovers(context, names)
+    transfers.refuse_filled(context, appliances)
+    appliances = transfers.record(context, appliances, arguments, plan_id)
     reservation = start.reserve(context, appliances, plan_id, to=_target(context, arguments))
     context.tx.set_state("appliance", list(names), "starting", deadline(context))
     steps = start.steps(context, reservation.members, _boot(arguments))
     pinned = {"pinned": bool(arguments.get("to"))}
-    return Drawing(steps, _objects(appliances, reservation.members, "start", reservation.created, pinned))
+    rows = _objects(appliances, reservation.members, "start", reservation.created, pinned)
+    return Drawing(steps, (*rows, *transfers.objects(appliances)))
 
 
 def _refuse_leftovers(context: Context, names: Sequence[str]) -> None:
@@ -150,6 +153,7 @@ def _commit_start(context: Context, plan: Plan) -> None:
     context.tx.set_state("appliance", appliances_of(plan), "active")
     _settle_clones(context, plan)
     disks.booted(context, context.members(assignments_of(plan, "start")))
+    transfers.settle(context, appliances_of(plan))
     _tell(context, plan, "start", "is active on")
 
 

@@ -17,6 +17,7 @@ from openqrm.planning.operations import Step, role_of
 from openqrm.roots import PRIVATE, is_shared, private_volume
 from openqrm.services import BootService, is_in_scope, running_services
 from openqrm.store import Writer
+from openqrm.transfers import pending
 from openqrm.types import TypeInfo, TypeRegistry
 
 CONTROLLER = "localhost"
@@ -128,7 +129,22 @@ class Context:
             self.private_root(member),
             {name: digest for name, (digest, _) in self.boot_services(member).items()},
         )
+        if transfer := pending(member.appliance):
+            words = manifest.transfer_words(transfer, member.resource, self.transfer_root(member))
+            content["transfer"] = words | {"timeout_s": self.config.deadlines.transfer_s}
         return manifest.encode(content)
+
+    def transfer_root(self, member: Member) -> Root | None:
+        """Where the image is that the member's transfer reads or writes, None where it has none."""
+        transfer = pending(member.appliance)
+        return self.root(self.tx.image(transfer.other)) if transfer and not transfer.is_disk else None
+
+    def transfer_grants(self, stage: int, verb: str, member: Member, undo: str = "") -> list[Step]:
+        """Authorize or revoke: the image on the other side of the member's transfer, for its resource."""
+        transfer, root = pending(member.appliance), self.transfer_root(member)
+        if not transfer or not root or (root.memory and root.memory.archive):
+            return []
+        return [self._grant(stage, verb, member, root, transfer.installs, undo)]
 
     @cached_property
     def _scoped_services(self) -> list[tuple[BootService, Sequence[str]]]:
@@ -164,13 +180,15 @@ class Context:
         return self.root(replace(member.image, volume=volume))
 
     def grants(self, stage: int, verb: str, member: Member, undo: str = "") -> list[Step]:
-        """Authorize or revoke: the member's root and, where it has them, its private directories, for its resource."""
+        """Authorize or revoke, for the member's resource: its root and, where it has them, its private directories and
+        the image on the other side of its transfer."""
         root, private = self.root(member.image), self.private_root(member)
         memory = root.memory
         read_only = bool(memory) or is_shared(member.appliance.root_mode)
         # What an archive of the boot tree fills needs nothing of the storage.
         steps = [] if memory and memory.archive else [self._grant(stage, verb, member, root, read_only, undo)]
-        return [*steps, self._grant(stage, verb, member, private, False, undo)] if private else steps
+        steps += [self._grant(stage, verb, member, private, False, undo)] if private else []
+        return steps + self.transfer_grants(stage, verb, member, undo)
 
     def _grant(self, stage: int, verb: str, member: Member, root: Root, read_only: bool, undo: str) -> Step:
         step = self.grant(stage, verb, member.resource, root, member.assignment.epoch, read_only)

@@ -10,15 +10,16 @@ from openqrm.boot import manifest, tree
 from openqrm.errors import ConflictError, NoResourceError
 from openqrm.memoryroots import MEMORY, SIZE
 from openqrm.model import Appliance, Image, Requirements, Resource, Volume
-from openqrm.planning import disks, private
+from openqrm.planning import disks, private, transfers
 from openqrm.planning.context import CONTROLLER, Context, Member
 from openqrm.planning.members import deadline
 from openqrm.planning.operations import NODE, Step, role_of
 from openqrm.planning.private import PENDING
 from openqrm.roots import is_shared
+from openqrm.transfers import pending
 
 CLONE, AUTHORIZE, PUBLISH, ASSIGN_HOOKS, START_HOOKS = 100, 110, 120, 130, 140
-TRIGGER, TAKE_OVER, RESET, WAIT = 150, 160, 170, 180
+TRIGGER, TAKE_OVER, RESET, WAIT, OVER = 150, 160, 170, 180, 190
 ORDER_KEYS = ("resource", "epoch", "manifest")
 BOOT_MODES = ("auto", "in_place", "reset")
 
@@ -194,6 +195,7 @@ def steps(context: Context, members: Sequence[Member], boot: str = "auto") -> li
         text = context.manifest(member)
         result += _boot_steps(context, member, text)
         result += _node_steps(context, member, manifest.sha256(text), boot)
+        result += transfers.over_steps(context, OVER, member)
     result += private.create_steps(CLONE, context, members)
     result += context.hooks(ASSIGN_HOOKS, "assign", members)
     result += context.hooks(START_HOOKS, "appliance_start", members)
@@ -215,9 +217,9 @@ def _storage_steps(context: Context, member: Member, volume: Volume) -> list[Ste
 def _boot_steps(context: Context, member: Member, text: str) -> list[Step]:
     resource = member.resource
     entries = [tree.blob_entry(context.config, *context.agent)]
-    hook = context.types.get("deployment", member.image.deployment).hook
-    if hook:
-        entries.append(tree.blob_entry(context.config, *tree.blob(hook)))
+    other = context.transfer_root(member)
+    hooks = [context.types.get("deployment", member.image.deployment).hook, other.deployment.hook if other else None]
+    entries += [tree.blob_entry(context.config, *tree.blob(hook)) for hook in hooks if hook]
     entries += [tree.blob_entry(context.config, *program) for program in context.boot_services(member).values()]
     own = tree.node_entries(context.config, resource.boot_mac, member.kernel, text)
     result = [context.boot_step(PUBLISH, "present", entry, "absent") for entry in entries]
@@ -250,7 +252,7 @@ def _node_steps(context: Context, member: Member, digest: str, boot: str) -> lis
         "kernel": member.kernel.vmlinuz,
         "boot_id": resource.boot_id,
         "stage": "up",
-        "deadline_s": context.config.deadlines.node_up_s,
+        "deadline_s": context.config.deadlines.node_up_s + _transfer_s(context, member),
     }
     first = wait | {"stage": "init"}
     result = [_node(WAIT, "wait_up", wait, member)]
@@ -274,7 +276,12 @@ def _node_steps(context: Context, member: Member, digest: str, boot: str) -> lis
 def _take_over_s(context: Context, member: Member) -> int:
     """How long a node that takes over in place is awaited before it is reset; longer where it has a root to fill."""
     node_up_s = context.config.deadlines.node_up_s
-    return node_up_s if _in_memory(context, member.image) else node_up_s // 3
+    fills = _in_memory(context, member.image) or pending(member.appliance)
+    return node_up_s + _transfer_s(context, member) if fills else node_up_s // 3
+
+
+def _transfer_s(context: Context, member: Member) -> int:
+    return context.config.deadlines.transfer_s if pending(member.appliance) else 0
 
 
 def _node(stage: int, verb: str, item: dict[str, object], member: Member) -> Step:

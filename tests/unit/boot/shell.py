@@ -9,7 +9,8 @@ from pathlib import Path
 LIBRARY = Path(__file__).parents[3] / "boot-templates" / "initramfs" / "90openqrm" / "lib"
 DIGEST = "0123456789abcdef" * 4
 PRELUDE = """set -u
-for file in common api manifest network hardware root layers copy ram secrets kexec disk disk-deploy disk-grab idle; do
+for file in common api manifest network hardware root layers copy ram transfer secrets kexec disk disk-deploy \\
+    disk-grab idle; do
     . "$LIBRARY/$file.sh"
 done
 OQ=$STATE; OQ_ANSWER=$OQ/answer; NEWROOT=$STATE/root; OQM_ROOT_MODE=read-write

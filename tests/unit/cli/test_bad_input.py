@@ -53,6 +53,8 @@ PLACES: dict[str, str] = {
     "kernel show NAME": "k1",
     "kernel remove NAME --yes": "k1",
     "kernel set-default NAME": "k1",
+    "appliance start web01 --install-from NAME": "web",
+    "appliance start web01 --transfer-to NAME": "web",
     "image create NAME --storage san1 --deployment nfs": "",
     "image create x --storage NAME --deployment nfs": "san1",
     "image create x --storage san1 --deployment NAME": "nfs",

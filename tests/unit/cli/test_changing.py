@@ -146,6 +146,14 @@ PLANNED: dict[str, tuple[str, dict[str, Any]]] = {
         "appliance_start",
         {"appliances": ["web01"], "boot": "reset", "to": "node1"},
     ),
+    "appliance start web01 --install-from web --overwrite": (
+        "appliance_start",
+        {"appliances": ["web01"], "install_from": "web", "overwrite": True},
+    ),
+    "appliance start web01 --transfer-to-disk /dev/sdb": (
+        "appliance_start",
+        {"appliances": ["web01"], "transfer_to_disk": "/dev/sdb"},
+    ),
     "appliance stop --all": ("appliance_stop", {"appliances": ["db01", "web01"]}),
     "appliance stop db01 --force": ("appliance_stop", {"appliances": ["db01"], "force": True}),
     "image publish web /dev/null": (

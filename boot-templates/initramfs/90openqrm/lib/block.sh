@@ -14,8 +14,12 @@ oq_wait_device() {
 }
 
 # Mount the device $1 at $NEWROOT as $OPENQRM_ACCESS says (rw or ro). An ext file system that is written to is first repaired as far
-# as that is safe, and not mounted where it is not; a check that takes too long is ended at a safe point.
+# as that is safe, and not mounted where it is not; a check that takes too long is ended at a safe point. Where $OPENQRM_NEW is true, a device that
+# holds nothing gets a file system.
 oq_mount_device() {
+    if [ "${OPENQRM_NEW:-}" = true ] && [ -z "$(blkid -p -o value -s TYPE -s PTTYPE "$1")" ]; then
+        timeout -s KILL 80 mkfs.ext4 -q -F "$1" || return 1
+    fi
     _type=$(blkid -o value -s TYPE "$1") || { echo "the volume ($1) has no file system"; return 1; }
     case $OPENQRM_ACCESS-$_type in
         rw-ext*)

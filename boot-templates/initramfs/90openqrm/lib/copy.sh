@@ -64,7 +64,8 @@ oq_copy_over_nfs() {
 
 # Write down the attributes of the tree $1 that are wanted to the file $2, for root alone.
 oq_save_attributes() {
-    (cd "$1" && umask 077 && timeout -s KILL "$OQ_COPY_S" getfattr -R -P -h -d -m "$_wanted" -e base64 . > "$2")
+    (cd "$1" && umask 077 && timeout -s KILL "$OQ_COPY_S" getfattr -R -P -h -d -m "$_wanted" -e base64 . > "$2") || return 1
+    [ -s "$2" ] || rm -f "$2"
 }
 
 # Run rsync from $1 to $2 with more options, in bounded time, and report how far it is.
@@ -107,10 +108,15 @@ oq_unpack() {
 oq_unpack_tar() {
     for _attempt in 1 2 3; do
         oq_stream_tar "$1" "$2" && return 0
-        find "$2" -xdev -mindepth 1 -maxdepth 1 ! -name "$OQ_TRANSFERRED" ! -name lost+found -exec rm -rf {} +
+        oq_empty "$2"
         oq_pause 1 4
     done
     return 1
+}
+
+# Remove all that is in the directory $1 but what belongs to its file system, or to transfers.
+oq_empty() {
+    find "$1" -xdev -mindepth 1 -maxdepth 1 ! -name lost+found ! -name "$OQ_TRANSFERRED" -exec rm -rf {} +
 }
 
 oq_stream_tar() {

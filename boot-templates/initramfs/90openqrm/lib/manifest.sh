@@ -67,6 +67,7 @@ def number: . // 0 | if type == "number" then floor else error("no number: " + t
 def word: text | if test("^[A-Za-z0-9._~+-]*$") then . else error("no name: " + .) end;
 def unit: text | if test("^[a-z][a-z0-9_-]*$") then . else error("no name: " + .) end;
 def path: text | if test("^(/[A-Za-z0-9._+-]+)+$") and (test("/[.]{1,2}(/|$)") | not) then . else error("no path: " + .) end;
+def device: text | if . == "" or test("^/dev/([A-Za-z0-9_][A-Za-z0-9_.:+-]*/)*[A-Za-z0-9_][A-Za-z0-9_.:+-]*$") then . else error("no device: " + .) end;
 def parameters: [. // {} | to_entries[]
     | select(.key | test("^[a-z][a-z0-9_]*$"))
     | "export OPENQRM_PARAM_\(.key | ascii_upcase)=" + (.value | text | @sh)] | join("\n");
@@ -94,6 +95,16 @@ if .version != 1 then error("version \(.version) of the manifest is not known to
   @sh "OQM_MEMORY_MIB=\(.memory.size_mib | number)",
   @sh "OQM_ARCHIVE=\(.memory.archive.digest | digest)",
   @sh "OQM_ARCHIVE_FORMAT=\(.memory.archive.format | word)",
+  @sh "OQM_TRANSFER=\(.transfer.id // "" | if . == "" then "" else number end)",
+  @sh "OQM_TRANSFER_DIRECTION=\(.transfer.direction | word)",
+  @sh "OQM_TRANSFER_OVERWRITE=\(.transfer.overwrite == true)",
+  @sh "OQM_TRANSFER_S=\(.transfer.timeout_s | number)",
+  @sh "OQM_TRANSFER_NAME=\(.transfer.name | text)",
+  @sh "OQM_TRANSFER_DEVICE=\(.transfer.device | device)",
+  @sh "OQM_TRANSFER_ARCHIVE=\(.transfer.archive.digest | digest)",
+  @sh "OQM_TRANSFER_FORMAT=\(.transfer.archive.format | word)",
+  @sh "OQM_TRANSFER_HOOK=\(.transfer.hook | digest)",
+  @sh "OQM_TRANSFER_PARAMETERS=\(.transfer.parameters | parameters)",
   @sh "OQM_OVERLAY_MIB=\(.overlay.size_mib | number)",
   @sh "OQM_PRIVATE_DIRECTORIES=\([.private.directories[]? | path] | lines)",
   @sh "OQM_PRIVATE_EXCLUDES=\([.private.excludes[]? | path] | lines)",

@@ -23,7 +23,11 @@ oq_fetch_hook() {
 oq_mount_root() {
     hostname "$OQM_HOSTNAME" || return 1
     oq_grant_secret
-    oq_mount_by_mode || return 1
+    oq_mount_by_mode
+}
+
+# Whether a system is in the root; the directories that are mounted over are made where it lacks them.
+oq_check_system() {
     [ -x "$NEWROOT/sbin/init" ] || [ -L "$NEWROOT/sbin/init" ] || { echo "the root has no /sbin/init"; return 1; }
     for _directory in proc sys dev run tmp etc; do
         [ -d "$NEWROOT/$_directory" ] || mkdir -p "$NEWROOT/$_directory" || return 1
@@ -36,7 +40,13 @@ oq_mount_by_mode() {
         return
     fi
     case $OQM_ROOT_MODE in
-        read-write) oq_mount_volume "$OQM_PARAMETERS" "$NEWROOT" rw ;;
+        read-write)
+            # An empty volume that is to be installed into gets a file system.
+            (
+                [ "${OQM_TRANSFER_DIRECTION:-}" != install ] || export OPENQRM_NEW=true
+                oq_mount_volume "$OQM_PARAMETERS" "$NEWROOT" rw
+            )
+            ;;
         overlay | private) oq_mount_overlay ;;
         *) echo "root mode '$OQM_ROOT_MODE' is not known to this initramfs"; return 1 ;;
     esac
