@@ -158,7 +158,7 @@ dd if=/dev/zero of=disk bs=1M count=16 2> /dev/null && mkfs.ext4 -q -F disk && b
 def test_copies_run_with_what_is_inside(built: dict[str, object], tmp_path: Path) -> None:
     initramfs = built["initramfs"]["path"]  # type: ignore[index]
     script = f"zstd -dc {initramfs} | cpio --extract --quiet --make-directories; mount --bind /proc proc"
-    script += '; mount -t tmpfs memory tmp; exec chroot . /usr/bin/busybox sh -uc "$COPIES"'
+    script += '; mount --bind /dev dev; mount -t tmpfs memory tmp; exec chroot . /usr/bin/busybox sh -uc "$COPIES"'
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
         cwd=tmp_path,

@@ -87,7 +87,7 @@ def test_a_transfer_is_done_once(center: FakeCenter, kind: str, image: str, dire
 
 
 def test_a_start_that_fails_takes_the_grants_back_and_keeps_the_transfer(center: FakeCenter) -> None:
-    center.fault({"verb": "reset", "fault": "fail"}, {"verb": "on", "fault": "fail"})
+    center.fault({"verb": "reset", "fault": "fail", "times": 3})
     assert not center.run("appliance_start", **BASE).ok
     assert granted(center) == []
     first = left(center)
