@@ -32,13 +32,23 @@ options:
           description: Storage type, as V(directory). A role C(storage_<type>) provides it. Required for a new storage.
           type: str
         host:
-          description: Inventory host of the storage server. Required for a new storage.
+          description:
+            - Inventory host of the storage server. Required for a new storage, or O(storages[].appliance), or
+              O(storages[].resource).
           type: str
         location:
           description: Where on the server the volumes live, an absolute path. Required for a new storage.
           type: str
         address:
-          description: IP address under which nodes reach the server. Required for a new storage.
+          description: IP address under which nodes reach the server. Required with a new host.
+          type: str
+        appliance:
+          description:
+            - Appliance that is the storage server, in place of O(storages[].host) and O(storages[].address). It has one
+              member, and runs when the storage is made. The address follows it from resource to resource.
+          type: str
+        resource:
+          description: Resource that runs this appliance now, in place of its name.
           type: str
         parameters:
           description: "Free parameters: a flat mapping of names to text, numbers, booleans or lists of them."

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 try:
     from openqrm.knownhosts import arguments_of
+    from openqrm.storageservers import appliance_of
 except ImportError:
-    arguments_of = None  # the inventory plug-in has said so: whoever has a reader has the library
+    arguments_of = appliance_of = None  # the inventory plug-in has said so: whoever has a reader has the library
 
 # Names that mean something else in an inventory.
 RESERVED = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
@@ -147,8 +148,8 @@ def add_storages(hosts, storages):
     """Add the servers of the storages: hosts of the user's own inventory, which get a variable and groups."""
     hosts.groups.setdefault("openqrm_storage", [])
     for storage in storages:
-        variables = hosts.hosts.setdefault(storage.host, {"openqrm_storages": []})
-        variables["openqrm_storages"].append(
+        variables = hosts.hosts.setdefault(storage.host, {})
+        variables.setdefault("openqrm_storages", []).append(
             {"name": storage.name, "type": storage.type, "location": storage.location, "address": storage.address}
         )
         hosts.join(storage.host, "openqrm_storage")
@@ -170,9 +171,9 @@ class Filters:
 
 
 def collect(hosts, reader, filters):
-    """Add what passes the filters."""
-    if "storage" in filters.kinds:
-        add_storages(hosts, reader.storages())
+    """Add what passes the filters. Servers that are appliances come last: their hosts are those of the appliances."""
+    storages = reader.storages() if "storage" in filters.kinds else []
+    add_storages(hosts, [storage for storage in storages if not appliance_of(storage)])
     rows = reader.assignments()
     everything = "resource" in filters.kinds
     resources = reader.resources(states=filters.states) if everything else []
@@ -186,22 +187,25 @@ def collect(hosts, reader, filters):
             if filters.passes(item.requirements.type, item.requirements.tags)
         ]
         _add_members(hosts, reader, wanted, rows, resources)
+    add_storages(hosts, [storage for storage in storages if appliance_of(storage)])
 
 
 def collect_plan(hosts, reader, number):
     """Add what the plan is about: resources, appliances, and the hosts on which its operations run."""
     plan = reader.plan(number)
     servers = {operation.host for operation in plan.operations} - RESERVED
-    add_storages(hosts, [storage for storage in reader.storages() if storage.host in servers])
-    for server in sorted(servers):
+    storages = [storage for storage in reader.storages() if storage.host in servers]
+    serving = {appliance_of(storage) for storage in storages} - {""}
+    add_storages(hosts, [storage for storage in storages if not appliance_of(storage)])
+    for server in sorted(servers - serving):
         hosts.hosts.setdefault(server, {})
     names = {kind: sorted({str(item["name"]) for item in plan.objects if item["kind"] == kind}) for kind in PLANNED}
     resources = reader.resources(names["resource"])
     rows = reader.assignments(resources=names["resource"])
     add_resources(hosts, resources, {row.resource: row for row in rows})
-    _add_members(
-        hosts, reader, reader.appliances(names["appliance"]), reader.assignments(names["appliance"]), resources
-    )
+    appliances = sorted({*names["appliance"], *serving})
+    _add_members(hosts, reader, reader.appliances(appliances), reader.assignments(appliances), resources)
+    add_storages(hosts, [storage for storage in storages if appliance_of(storage)])
 
 
 def _add_members(hosts, reader, appliances, rows, resources):

@@ -26,14 +26,16 @@ def storage() -> None:
 @click.option(
     "--type", "type_", required=True, type=TypeName("storage"), metavar="TYPE", help="Back end, as `directory`."
 )
-@click.option("--host", required=True, help="Inventory host of the server.")
+@click.option("--host", help="Inventory host of the server.")
 @click.option("--location", required=True, metavar="PATH", help="Where on the host its volumes live.")
-@click.option("--address", required=True, metavar="IP", help="Address at which nodes reach it.")
+@click.option("--address", metavar="IP", help="Address at which nodes reach it.")
+@click.option("--appliance", type=Name("appliance"), help="The appliance that is the server, in place of both.")
+@click.option("--resource", type=Name("resource"), help="The resource that runs this appliance now.")
 @pairs_option("--parameter", "parameters", help="Free parameter; `KEY=` takes it away.")
 @changes_something
 @with_session
 def add(session: Session, name: str, type_: str, **fields: Any) -> None:
-    """Add a storage server, or change one."""
+    """Add a storage server, or change one: a host of the inventory, or an appliance, whose address it follows."""
     session.run_entry("storage", {"name": name, "type": type_, **given(fields)})
 
 

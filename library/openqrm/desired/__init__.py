@@ -10,6 +10,7 @@ from openqrm.desired.fields import Entry, Object, boolean
 from openqrm.desired.references import Types, World, check_absent, check_present
 from openqrm.desired.views import view
 from openqrm.model import Image, Volume
+from openqrm.storageservers import described
 from openqrm.store import Reader, Writer
 
 __all__ = ["KINDS", "Change", "absent", "apply", "boolean", "find", "present", "view"]
@@ -37,6 +38,8 @@ def present(reader: Reader, types: Types, kind: str, entries: Sequence[Entry]) -
     Raises: InvalidValueError, NotFoundError, ConflictError, InUseError, each naming object, value and remedy.
     """
     existing = {item.name: item for item in find(reader, kind, names_of(kind, entries))}
+    if kind == "storage":
+        entries = [described(reader, entry) for entry in entries]
     changes = compare(KINDS[kind], entries, existing, reader.setting(DEFAULT_KERNEL))
     check_present(World(reader, types, changes))
     return changes

@@ -41,7 +41,13 @@ KINDS = {
             Kernel(0, "", "", "x86_64", "", "", ""),
             ("default",),
         ),
-        Kind("storage", fields.STORAGE, ("type", "host", "location", "address"), Storage(0, "", "", "", "", "")),
+        Kind(
+            "storage",
+            fields.STORAGE,
+            ("type", "host", "location", "address"),
+            Storage(0, "", "", "", "", ""),
+            ("appliance", "resource"),
+        ),
         Kind("image", fields.IMAGE, ("storage", "volume", "deployment"), Image(0, "", "", "", "")),
         Kind("appliance", fields.APPLIANCE, ("image",), Appliance(0, "", "", "")),
     )

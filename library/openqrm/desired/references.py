@@ -13,6 +13,7 @@ from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoun
 from openqrm.memoryroots import ARCHIVE, MEMORY, memory_settings
 from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage
 from openqrm.roots import PRIVATE, is_shared, private_volume, root_settings
+from openqrm.storageservers import appliance_of
 from openqrm.storagesettings import storage_settings
 from openqrm.store import Reader
 from openqrm.transfers import pending
@@ -343,4 +344,7 @@ def _users_of_image(world: World, name: str) -> tuple[list[str], str]:
 
 def _users_of_appliance(world: World, name: str) -> tuple[list[str], str]:
     running = [f"resource {row.resource} (member {row.member})" for row in world.assignments if row.appliance == name]
-    return running, f"Run `openqrm appliance stop {name}` first."
+    if running:
+        return running, f"Run `openqrm appliance stop {name}` first."
+    served = [f"storage {storage.name}" for storage in world.storages.values() if appliance_of(storage) == name]
+    return served, "It is the server of these: remove them first."

@@ -22,6 +22,7 @@ from openqrm.planning.members import (
     rows_of,
 )
 from openqrm.planning.verbs import Arguments, Drawing, Objects, Selection, Verb, names_of
+from openqrm.storageservers import refuse_serving
 
 
 def _boot(arguments: Arguments) -> str:
@@ -108,6 +109,8 @@ def _refuse_leftovers(context: Context, names: Sequence[str]) -> None:
 
 def _draw_stop(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
     """A stop; clones that a start did not come to commit go too."""
+    if not arguments.get("force"):
+        refuse_serving(context.tx, names)
     appliances = context.tx.appliances(names)
     members = context.members(context.tx.assignments(appliances=list(names)))
     held = recovery.held_over(context, [a.name for a in appliances if a.state == "failed"])
@@ -133,6 +136,7 @@ def _set_stopping(context: Context, names: Sequence[str], members: Sequence[Memb
 
 
 def _draw_move(context: Context, names: Sequence[str], arguments: Arguments, plan_id: int) -> Drawing:
+    refuse_serving(context.tx, names)
     appliances = context.tx.appliances(names)
     old = context.members(context.tx.assignments(appliances=list(names)))
     _set_stopping(context, names, old)

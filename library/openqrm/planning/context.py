@@ -11,11 +11,12 @@ from openqrm.boot import manifest, tree
 from openqrm.boot.arguments import arguments
 from openqrm.boot.manifest import Root
 from openqrm.config import Config
-from openqrm.errors import ConfigError, OpenqrmError
+from openqrm.errors import ConfigError, OpenqrmError, StateError
 from openqrm.model import Appliance, Assignment, Image, Kernel, Resource, Storage, Volume
 from openqrm.planning.operations import Step, role_of
 from openqrm.roots import PRIVATE, is_shared, private_volume
 from openqrm.services import BootService, is_in_scope, running_services
+from openqrm.storageservers import appliance_of, following
 from openqrm.store import Writer
 from openqrm.transfers import pending
 from openqrm.types import TypeInfo, TypeRegistry
@@ -59,8 +60,8 @@ class Context:
 
     @cached_property
     def storages(self) -> dict[str, Storage]:
-        """All storages by name."""
-        return {storage.name: storage for storage in self.tx.storages()}
+        """All storages by name, those whose server is an appliance with its address now."""
+        return {storage.name: storage for storage in following(self.tx, self.tx.storages())}
 
     @cached_property
     def agent(self) -> tuple[str, str]:
@@ -117,7 +118,14 @@ class Context:
         return Root(image, storage, path, deployment, hook, presents, known.id if known else 0)
 
     def manifest(self, member: Member) -> str:
-        """The text of the member's manifest."""
+        """The text of the member's manifest. Raises: StateError where its root is on an appliance that does not run."""
+        storage = self.storages[member.image.storage]
+        if not storage.address:
+            raise StateError(
+                f"Appliance {member.appliance.name}: storage {storage.name} is served by appliance "
+                f"{appliance_of(storage)}, which does not run.",
+                remedy=f"Run `openqrm appliance start {appliance_of(storage)}` first.",
+            )
         content = manifest.assigned_manifest(
             member.resource,
             member.kernel,

@@ -84,6 +84,8 @@ PLACES: dict[str, str] = {
     "shelf get main/web x --storage san1 --deployment nfs --volume NAME": "",
     "storage add NAME --type directory --host h --location /v --address 10.0.0.1": "",
     "storage add x --type NAME --host h --location /v --address 10.0.0.1": "directory",
+    "storage add x --type directory --location /v --appliance NAME": "web",
+    "storage add x --type directory --location /v --resource NAME": "node1",
     "storage show NAME": "san1",
     "storage volumes NAME": "san1",
     "storage check NAME": "san1",
