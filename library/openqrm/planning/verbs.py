@@ -98,14 +98,14 @@ def known() -> dict[str, Verb]:
         adoption,
         appliances,
         archives,
-        grab,
-        grabs,
+        diskgrabs,
         images,
         kernels,
         machines,
         private,
         shelves,
         storages,
+        systemcopies,
         versions,
     )
 
@@ -113,14 +113,14 @@ def known() -> dict[str, Verb]:
         adoption,
         appliances,
         archives,
-        grab,
-        grabs,
+        diskgrabs,
         images,
         kernels,
         machines,
         private,
         shelves,
         storages,
+        systemcopies,
         versions,
     )
     return {verb.name: verb for module in modules for verb in module.VERBS}
