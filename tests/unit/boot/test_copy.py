@@ -14,7 +14,7 @@ from tests.unit.boot import shell
 PRELUDE = """
 mkdir -p "$STATE/space" && mount -t tmpfs space "$STATE/space" && cd "$STATE/space" && mkdir one two three || exit 9
 OQ_PROGRESS_S=1
-oq_event() { echo "event $*"; }
+oq_event() { echo "event $*" >&2; }
 modprobe() { :; }
 oq_is_nfs() { case ${NFS:-} in *"${1##*/}"*) return 0 ;; esac; return 1; }
 OQ_LAYERS=$STATE/space/layers; OQ_BOOT=boot; OQ_STEP=transfer
@@ -125,7 +125,7 @@ printf '\\r  1,000  10%%  1.0MB/s 0:00:10\\r  5,000  50%%  1.0MB/s' > "$OQ/copy.
 oq_report_progress & sleep 0.5; kill $!
 """
     done = run(tmp_path, script)
-    assert "event info transfer 50% of the data, 5,000 bytes are copied" in done.stdout
+    assert "event info transfer 50% of the data, 5,000 bytes are copied" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["tar.zst", "squashfs"])

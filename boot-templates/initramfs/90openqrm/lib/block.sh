@@ -20,7 +20,7 @@ oq_mount_device() {
     if [ "${OPENQRM_NEW:-}" = true ] && [ -z "$(blkid -p -o value -s TYPE -s PTTYPE "$1")" ]; then
         timeout -s KILL 80 mkfs.ext4 -q -F "$1" || return 1
     fi
-    _type=$(blkid -o value -s TYPE "$1") || { echo "the volume ($1) has no file system"; return 1; }
+    _type=$(blkid -p -o value -s TYPE "$1") || { echo "the volume ($1) has no file system"; return 1; }
     case $OPENQRM_ACCESS-$_type in
         rw-ext*)
             if command -v e2fsck > /dev/null; then
