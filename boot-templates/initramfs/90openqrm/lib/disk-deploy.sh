@@ -93,6 +93,6 @@ oq_finish_disk() {
     if [ "$(/usr/sbin/blkid -p -o value -s PTTYPE "/dev/$1")" = gpt ] && [ "$(oq_disk_bytes "$1")" -gt "$2" ]; then
         sfdisk --quiet --relocate gpt-bak-std "/dev/$1" || return 1
     fi
-    sync
+    /usr/sbin/blockdev --flushbufs "/dev/$1" || return 1
     /usr/sbin/blockdev --rereadpt "/dev/$1" || echo "the kernel does not read the partitions of $1 again"
 }

@@ -65,7 +65,7 @@ oq_publish_image() {
     # shellcheck disable=SC2016 # jq's syntax, not the shell's
     oq_jq -R -n --argjson chunk "$OQ_CHUNK_MIB" '{version: 1, chunk_mib: $chunk, disks:
         [inputs | split(" ") | {name: .[0], bytes: (.[1] | tonumber), list: .[2]}]}' < "$OQ_WORK/entries" > "$OQ_DONE/image.json" &&
-        sync -f "$OQ_DONE/image.json" && mv "$OQ_DONE/image.json" "$OQ_IMAGE/image.json" || return 1
+        sync "$OQ_DONE/image.json" && mv "$OQ_DONE/image.json" "$OQ_IMAGE/image.json" || return 1
     cut -d ' ' -f 3 "$OQ_WORK/entries" > "$OQ_WORK/kept"
     cat "$OQ_WORK"/list.* | cut -d ' ' -f 2 | sort -u >> "$OQ_WORK/kept"
     (cd "$OQ_IMAGE" && ls lists chunks) | sed -n '/^[0-9a-f]*$/p' | grep -v '^$' | grep -vxFf "$OQ_WORK/kept" | while read -r _old; do
@@ -100,6 +100,6 @@ oq_wipe_disk() {
         full) /usr/sbin/blkdiscard --force --zeroout "/dev/$1" || return 1 ;;
         *) echo "the wipe '$OQM_DISK_WIPE' is not known to this initramfs"; return 1 ;;
     esac
-    sync
+    /usr/sbin/blockdev --flushbufs "/dev/$1" || return 1
     /usr/sbin/blockdev --rereadpt "/dev/$1" || echo "the kernel does not read the partitions of $1 again"
 }
