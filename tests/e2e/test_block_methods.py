@@ -108,7 +108,7 @@ def test_a_root_outlives_its_server_and_ends_with_its_grant(
 
 def is_back(lab: LabSession, started: str) -> bool:
     """Whether the storage server was booted since."""
-    done = lab.inside("ping", "-c", "1", "-W", "1", lab.info["storage"]["addresses"][0])
+    done = lab.inside("nc", "-z", "-w", "1", lab.info["storage"]["addresses"][0], "22")
     if done.returncode:
         return False
     try:
