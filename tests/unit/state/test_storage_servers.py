@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.openqrm.datacenter.plugins.plugin_utils import inventory_data
 from openqrm import desired
 from openqrm.datacenter import Datacenter
 from openqrm.errors import InUseError, InvalidValueError, NotFoundError, OpenqrmError, StateError
@@ -137,3 +138,22 @@ def test_nothing_starts_from_a_server_that_does_not_run(center: FakeCenter) -> N
         with pytest.raises(StateError, match="storage nas1 is served by appliance nas, which does not run"):
             context.manifest(member)
     assert addresses(center) == ["", "10.78.0.10"]
+
+
+def test_its_host_in_the_inventory_is_that_of_the_appliance(center: FakeCenter) -> None:
+    add(center, appliance="nas")
+    number = center.prepare("volume_create", owner=owner_of(), volumes=[{"name": "site", "storage": "nas1"}]).plan
+    for gather in (
+        lambda hosts, tx: inventory_data.collect(hosts, tx, inventory_data.Filters()),
+        lambda hosts, tx: inventory_data.collect_plan(hosts, tx, number),
+    ):
+        hosts = inventory_data.Hosts()
+        with center.store.read() as tx:
+            gather(hosts, tx)
+        variables = hosts.hosts["nas"]
+        assert (variables["ansible_host"], variables["openqrm_kind"]) == ("10.77.0.1", "appliance")
+        assert [storage["name"] for storage in variables["openqrm_storages"]] == ["nas1"]
+        assert {"openqrm_storage", "openqrm_appliances"} <= {
+            group for group, names in hosts.groups.items() if "nas" in names
+        }
+        assert not [name for name in hosts.hosts if name.startswith("nas.")]
