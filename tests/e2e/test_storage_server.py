@@ -52,11 +52,11 @@ def works(lab: LabSession) -> None:
 
 
 def boot_id(lab: LabSession) -> str:
-    """Which boot the storage server is in; empty while it cannot be asked."""
+    """Which boot the storage server is in; empty while it cannot be asked, or has not mounted its volumes."""
     if lab.inside("nc", "-z", "-w", "1", lab.info["storage"]["addresses"][0], "22").returncode:
         return ""
     try:
-        return lab.on_storage("cat", "/proc/sys/kernel/random/boot_id")
+        return lab.on_storage("sh", "-c", f"test -e {LOG} && cat /proc/sys/kernel/random/boot_id")
     except AssertionError:
         return ""
 
