@@ -16,7 +16,8 @@ REPOSITORY = Path(__file__).parents[2]
 PRODUCT = ("boot-templates", "library", "playbooks", "plugins", "roles", "scripts")
 # skopeo's --insecure-policy is about signatures: its images are local, and told apart by their digests.
 TRUSTING = re.compile(
-    r"--insecure(?!-policy)|curl[^|\n]* -k\b|verify\s*=\s*False|CERT_NONE|check_hostname\s*=\s*False|_create_unverified_context"
+    r"--insecure(?!-policy)"
+    r"|curl[^|\n]* -k\b|verify\s*=\s*False|CERT_NONE|check_hostname\s*=\s*False|_create_unverified_context"
     r"|validate_certs['\"]?:\s*(false|no)\b|StrictHostKeyChecking[= ]+(no|accept-new|off)"
     r"|host_key_checking\s*[=:]\s*[Ff]alse"
 )
