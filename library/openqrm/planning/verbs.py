@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Plan
@@ -13,6 +14,11 @@ from openqrm.planning.operations import Step
 
 Objects = tuple[Mapping[str, object], ...]
 Arguments = Mapping[str, object]
+# The modules with verbs; they need this one, and are imported when a verb is asked for.
+MODULES = (
+    *("adoption", "appliances", "archives", "diskgrabs", "images", "kernels", "machines"),
+    *("private", "shelves", "storages", "systemcopies", "versions"),
+)
 
 
 @dataclass(frozen=True)
@@ -94,35 +100,7 @@ def names_of(arguments: Arguments, key: str) -> list[str]:
 
 def known() -> dict[str, Verb]:
     """All verbs by name."""
-    from openqrm.planning import (
-        adoption,
-        appliances,
-        archives,
-        diskgrabs,
-        images,
-        kernels,
-        machines,
-        private,
-        shelves,
-        storages,
-        systemcopies,
-        versions,
-    )
-
-    modules = (
-        adoption,
-        appliances,
-        archives,
-        diskgrabs,
-        images,
-        kernels,
-        machines,
-        private,
-        shelves,
-        storages,
-        systemcopies,
-        versions,
-    )
+    modules = [import_module(f"openqrm.planning.{name}") for name in MODULES]
     return {verb.name: verb for module in modules for verb in module.VERBS}
 
 
