@@ -200,7 +200,7 @@ def grab(system, filesystem, timeout_s):
             make_file_system(system, filesystem)
         with files_of(system["name"], system["path"], system["presents"], read_only=False) as directory:
             system_copy.claim(system, directory)
-            gone = [copy_all(system, ssh, excludes, directory, progress, lock, timeout_s) for _ in range(PASSES)]
+            gone = [copy_all(system, ssh, excludes, directory, progress, lock, timeout_s) for _number in range(PASSES)]
             system_copy.prepare(directory)
             if not system_copy.is_whole(directory):
                 raise CopyError(f"Image {system['name']}: {system['host']} has no /sbin/init, so it cannot be booted.")
