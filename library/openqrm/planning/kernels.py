@@ -67,7 +67,7 @@ def _check_source(context: Context, row: Mapping[str, object]) -> str:
         check_version(f"{what}: version", version)
         if source not in WITH_SEVERAL:
             raise InvalidValueError(
-                f"{what}: version {version} is given without a source that may have several.", remedy=ONE_OF_SEVERAL
+                f"{what}: version {version} is given without a directory, image or archive.", remedy=ONE_OF_SEVERAL
             )
     check_kernel_args(f"{what}: kernel_args", row.get("kernel_args") or "")
     return name
