@@ -172,8 +172,9 @@ class Filters:
 
 def collect(hosts, reader, filters):
     """Add what passes the filters. Servers that are appliances come last: their hosts are those of the appliances."""
-    storages = reader.storages() if "storage" in filters.kinds else []
-    add_storages(hosts, [storage for storage in storages if not appliance_of(storage)])
+    storages = reader.storages() if "storage" in filters.kinds else None
+    if storages is not None:
+        add_storages(hosts, [storage for storage in storages if not appliance_of(storage)])
     rows = reader.assignments()
     everything = "resource" in filters.kinds
     resources = reader.resources(states=filters.states) if everything else []
@@ -187,7 +188,8 @@ def collect(hosts, reader, filters):
             if filters.passes(item.requirements.type, item.requirements.tags)
         ]
         _add_members(hosts, reader, wanted, rows, resources)
-    add_storages(hosts, [storage for storage in storages if appliance_of(storage)])
+    if storages is not None:
+        add_storages(hosts, [storage for storage in storages if appliance_of(storage)])
 
 
 def collect_plan(hosts, reader, number):

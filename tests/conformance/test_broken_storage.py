@@ -117,7 +117,7 @@ def broken_type(directory: Path, fault: Fault | None) -> Target:
         name = "volume_" + fault.verb
         (role / f"tasks/{name}.yml").write_text(fault.tasks, encoding="utf-8")
     info = read_type(role / "meta/openqrm.yml", "acme.broken")
-    return Target(info, str(directory / "volumes"), "filesystem")
+    return Target(info, str(directory / "volumes"), "filesystem", lacks=frozenset({"resize"}))  # it has no quotas
 
 
 def verify(directory: Path, fault: Fault | None, cases: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ def test_images_grow_and_never_shrink(center: FakeCenter) -> None:
     add_storage(center, "directory", "disk2")
     assert center.run("image_create", images=[{"name": "dir", "storage": "disk2", "deployment": "fake"}]).ok
     refused = center.run("image_resize", images=[{"name": "dir", "size_mib": 64}])
-    assert "Storage disk2 (directory) cannot resize volumes." in refused.errors[0]
+    assert "Volume dir: a directory has no size of its own" in refused.errors[0]
 
 
 def test_what_knows_an_image_follows_its_name(center: FakeCenter) -> None:
