@@ -19,8 +19,9 @@ STEPS = {
 }
 HEAD = """# Back ends and methods that booted
 
-Written by `scripts/generate_matrix.py` from the last run of `make e2e-all T=tests/e2e/test_storage_matrix.py`: real
-machines of a lab (their processors are emulated, so the seconds are many) and a storage server with its own kernel.
+Written by `scripts/generate_matrix.py` from the last runs of `make e2e-all` with `tests/e2e/test_storage_matrix.py` and
+`tests/e2e/test_memory_roots.py`: real machines of a lab (their processors are emulated, so the seconds are many) and a
+storage server with its own kernel. Pairs were run at different times, beside more or less other work.
 
 Each pair: an image made from a recipe; a machine that takes over a clone of it in place, serves a page, writes to its
 root and stops cleanly, with nothing left granted; and boots it again through its firmware.
