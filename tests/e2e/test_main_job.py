@@ -296,10 +296,10 @@ def broken(lab: LabSession) -> Iterator[str]:
 def test_error_in_the_initramfs_is_told_and_undone(lab: LabSession, broken: str) -> None:
     before = lab.resource("node01")
     failed = lab.openqrm("appliance", "start", broken, "--to", before.name, "--boot", "in_place", code=OPERATION_FAILED)
-    assert "mount_root: the root has no /sbin/init" in failed.err
+    assert "system: the root has no /sbin/init" in failed.err
     events = lab.json("event", "list", "--resource", before.name, "--severity", "error")
-    assert any(event["data"].get("step") == "mount_root" and "/sbin/init" in event["message"] for event in events)
-    assert "mount_root failed: the root has no /sbin/init" in lab.console("node01").read_text(errors="replace")
+    assert any(event["data"].get("step") == "system" and "/sbin/init" in event["message"] for event in events)
+    assert "system failed: the root has no /sbin/init" in lab.console("node01").read_text(errors="replace")
     assert (lab.exports(), lab.nfs_clients()) == ({}, set())
     assert "broken-0" not in lab.on_storage("ls", LOCATION).split()
     assert not manifest_of(lab, before).exists()
