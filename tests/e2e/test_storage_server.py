@@ -185,4 +185,7 @@ def test_quotas_are_refused_where_the_file_system_has_none(server: LabSession, t
     for outcome in (prepared, made):
         assert f"Location {LOCATION}" in outcome.failed, outcome
         assert "which keeps no project quotas" in outcome.failed, outcome
-    assert server.on_storage("sh", "-c", f"ls -d {LOCATION}/new {LOCATION}/x 2>/dev/null || true") == ""
+    assert (
+        server.on_storage("sh", "-c", f"[ ! -e {LOCATION}/new ] && [ ! -e {LOCATION}/x ] && echo neither").strip()
+        == "neither"
+    )
