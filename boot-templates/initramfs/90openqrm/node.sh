@@ -86,13 +86,11 @@ oq_wrong_kernel() {
     return 1
 }
 
-# Tell the manager, in bounded time, that init starts now; without a token the agent registers later.
+# Tell the manager that init starts now; without a token the agent registers later.
 oq_announce() {
     [ -s "$OQ/token" ] || sleep 1
     [ -z "${OQ_REGISTERING:-}" ] || kill "$OQ_REGISTERING" 2> /dev/null
-    if [ -s "$OQ/token" ]; then
-        oq_report_init || oq_say "no heartbeat: $(tr '\n' ' ' < "$OQ/curl.error")"
-    fi
+    [ ! -s "$OQ/token" ] || oq_report_init
     oq_say "starting init of $OQM_APPLIANCE, member $OQM_MEMBER, epoch $OQM_EPOCH"
 }
 

@@ -11,7 +11,7 @@ from openqrm.errors import OpenqrmError
 from openqrm.model import Order
 from openqrm.nodeapi.bodies import Heartbeat
 
-POLL_S = 0.3
+POLL_S = 0.1
 
 log = logging.getLogger("openqrm.nodeapi")
 T = TypeVar("T")

@@ -438,7 +438,9 @@ def test_the_start_of_init_is_reported_over_one_connection(tmp_path: Path, manag
     script = f"""
 OQ_API={manager.url}; OQ_CA={tmp_path}/pki/ca.pem; OQO_ID='{order}'; OQM_EPOCH=3
 chroot() {{ shift 2; curl "$@"; }}
-oq_report_init || cat "$OQ/curl.error"
+oq_report_init
+wait
+cat "$OQ/curl.error"
 """
     done = shell.run_shell(script, state)
     assert (done.returncode, done.stdout) == (0, "")

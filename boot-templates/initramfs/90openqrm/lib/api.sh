@@ -87,17 +87,22 @@ oq_heartbeat() {
 }
 
 # Report that init starts now and, where an order led to it, that the order is done. Both over one connection, because that is
-# what takes long.
+# what takes long, and in the background, because init need not wait for it: a report that is lost is made good by the agent's
+# first heartbeat. What the background needs of the initramfs is in place before, as init's start removes it.
 oq_report_init() {
     oq_heartbeat_body deployed init
-    {
-        oq_call_config POST heartbeat "$OQ/heartbeat.json" 3
-        if [ -n "${OQO_ID:-}" ]; then
-            oq_order_body 'done'
-            printf 'next\nproto = "=https"\ncacert = "%s"\nconnect-timeout = 3\nfail\n' "$OQ_CA"
-            oq_call_config POST "order/$OQO_ID" "$OQ/order.json" 5
-        fi
-    } | oq_curl --fail --config - > /dev/null 2> "$OQ/curl.error"
+    (
+        umask 077
+        {
+            oq_call_config POST heartbeat "$OQ/heartbeat.json" 3
+            if [ -n "${OQO_ID:-}" ]; then
+                oq_order_body 'done'
+                printf 'next\nproto = "=https"\ncacert = "%s"\nconnect-timeout = 3\nfail\n' "$OQ_CA"
+                oq_call_config POST "order/$OQO_ID" "$OQ/order.json" 5
+            fi
+        } > "$OQ/report.curl"
+    )
+    oq_curl --fail --config "$OQ/report.curl" > /dev/null 2> "$OQ/curl.error" < /dev/null &
 }
 
 # Write the heartbeat of mode $1 and stage $2 to $OQ/heartbeat.json.
