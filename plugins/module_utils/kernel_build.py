@@ -192,15 +192,16 @@ def package_source(run: Run, name: str) -> Source:
     asked = name
     for _hop in range(4):
         fields = package_fields(run, name)
-        version = name.removeprefix("linux-image-").removesuffix("-unsigned") if name.startswith("linux-image-") else ""
-        if KERNEL_VERSION.match(version) and "SHA256" in fields:
-            return Source(version, fields["SHA256"], package=f"{name}={fields['Version']}")
         following = re.search(r"\blinux-image-[0-9][^\s,(|]*", fields.get("Depends", "")) or re.search(
             r"\blinux-image-[^\s,(|]+", fields.get("Depends", "")
         )
-        if not following:
-            break
-        name = following.group(0)
+        if following:  # asked first: a metapackage may have a version in its name, as linux-image-6.12-cloud-amd64
+            name = following.group(0)
+            continue
+        version = name.removeprefix("linux-image-").removesuffix("-unsigned") if name.startswith("linux-image-") else ""
+        if KERNEL_VERSION.match(version) and "SHA256" in fields:
+            return Source(version, fields["SHA256"], package=f"{name}={fields['Version']}")
+        break
     raise KernelBuildError(
         f"Package {asked} leads to no kernel package linux-image-VERSION; name one, see `apt-cache search linux-image`."
     )

@@ -1,4 +1,4 @@
-"""A real machine that boots its disk, as its network is gone: another one takes over, and it is put aside."""
+"""A real machine that boots something else than its service: another one takes over, and it is put aside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from openqrm import lab as labs
 
 from tests.e2e.test_main_job import PAGE
-from tests.support.lab_session import IMAGE, LabSession
+from tests.support.lab_session import IMAGE, KERNEL, LabSession
 
 pytestmark = pytest.mark.extended
 
@@ -45,9 +45,14 @@ def set_link(lab: LabSession, node: dict[str, Any], state: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def machines(lab: LabSession) -> dict[str, dict[str, Any]]:
+    """The lab's machines by the names of their resources."""
+    return {lab.resource(node["name"]).name: node for node in lab.nodes}
+
+
 def test_a_machine_that_boots_its_disk_is_replaced(impatient: LabSession) -> None:
     lab = impatient
-    nodes = {lab.resource(node["name"]).name: node for node in lab.nodes}
+    nodes = machines(lab)
     silent, other = sorted(nodes)
     node = nodes[silent]
     write_boot_sector(lab, node["name"], BOOT_SECTOR)
@@ -68,6 +73,34 @@ def test_a_machine_that_boots_its_disk_is_replaced(impatient: LabSession) -> Non
     set_link(lab, node, "up")
     lab.openqrm("resource", "reinstate", silent)
     lab.openqrm("resource", "power", "on", silent)
+    lab.openqrm("appliance", "stop", NAME)
+    lab.wait("both machines to be idle", lambda: lab.states() == ["idle", "idle"])
+    lab.openqrm("appliance", "remove", NAME, "--yes")
+
+
+def test_a_machine_with_another_kernel_is_replaced(lab: LabSession) -> None:
+    nodes = machines(lab)
+    wrong, other = sorted(nodes)
+    with lab.center.store.read() as tx:
+        kernel = tx.kernel(KERNEL).vmlinuz
+    stale = "d" * len(kernel)
+    lab.openqrm("appliance", "create", NAME, "--image", IMAGE)
+    entry = lab.directory / "boot/nodes" / f"{nodes[wrong]['macs'][0].replace(':', '-')}.ipxe"
+    with lab.running("appliance", "start", NAME, "--boot", "reset") as process:
+        text = lab.wait("the boot entry", lambda: entry.read_text() if entry.exists() else "")
+        assert f"openqrm.kernel={kernel}" in text
+        entry.write_text(text.replace(f"openqrm.kernel={kernel}", f"openqrm.kernel={stale}"))
+        out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    found = {name: lab.resource(item["name"]) for name, item in nodes.items()}
+    assert {name: row.state for name, row in found.items()} == {wrong: "quarantined", other: "active"}, out + err
+    assert PAGE in lab.wait(f"the page of {NAME}", lambda: lab.page(found[other].address))
+    with lab.center.store.read() as tx:
+        events = [row.message for row in tx.events(severities=["error"], kind="resource", name=wrong)]
+    assert any(f"it booted kernel {stale[:12]}, not {kernel[:12]}" in message for message in events), events
+
+    lab.openqrm("resource", "reinstate", wrong)
+    lab.openqrm("resource", "power", "on", wrong)
     lab.openqrm("appliance", "stop", NAME)
     lab.wait("both machines to be idle", lambda: lab.states() == ["idle", "idle"])
     lab.openqrm("appliance", "remove", NAME, "--yes")

@@ -64,6 +64,8 @@ oq_take_over() {
 # The manifest said "assigned" at boot: boot the appliance; the manager is told in the background, if it is there.
 oq_boot_assigned() {
     if ! oq_same_kernel; then
+        # The manager is to hear of it: a start that waits for this machine then goes on with another one.
+        [ -s "$OQ/token" ] || { oq_hardware && oq_register deployed; } > /dev/null 2>&1
         oq_step kernel oq_wrong_kernel
         oq_pause 10 30
         oq_reboot

@@ -46,9 +46,10 @@ def kernel_tree(root: Path, *versions: str) -> Path:
     return root
 
 
-def test_metapackage_leads_to_the_kernel() -> None:
-    run = apt({"linux-image-cloud-amd64": META, "linux-image-6.1.0-1-cloud-amd64": REAL})
-    source = kb.package_source(run, "linux-image-cloud-amd64")
+@pytest.mark.parametrize("name", ["linux-image-cloud-amd64", "linux-image-6.1-cloud-amd64"])
+def test_metapackage_leads_to_the_kernel(name: str) -> None:
+    run = apt({name: META, "linux-image-6.1.0-1-cloud-amd64": REAL})
+    source = kb.package_source(run, name)
     assert source == kb.Source("6.1.0-1-cloud-amd64", "bb", package="linux-image-6.1.0-1-cloud-amd64=6.1.1-1")
 
 
