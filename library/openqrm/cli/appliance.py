@@ -226,6 +226,8 @@ def restart(session: Session, selector: Selector, boot: str | None) -> None:
     """Restart appliances: stop, then start."""
     names = _selected(session, selector)
     session.change("appliance_restart", {"appliances": names, **given({"boot": boot})}, f"restarted {listed(names)}")
+    if session.check:
+        session.say("This is the stop; the start that follows is planned when the stop is done.")
 
 
 @appliance.command()

@@ -428,3 +428,12 @@ def test_settings_of_another_root_mode_are_refused_before_anything_runs(run: Run
     assert result.exit_code != 0
     assert "has overlay_size_mib, which root mode read-write does not have" in result.output
     assert not runs.calls
+
+
+@pytest.mark.usefixtures("store")
+def test_check_of_a_restart_says_what_it_does_not_show(run: Run, runs: Runs) -> None:
+    result = run("appliance", "restart", "db01", "--check")
+    assert result.exit_code == 0, result.output
+    assert runs.flags == [(True, False)]
+    assert "the start that follows is planned when the stop is done" in result.stdout
+    assert "start that follows" not in run("appliance", "restart", "db01").stdout
