@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_main_job import OPERATION_FAILED
 from tests.support.lab_session import KERNEL, KERNEL_PACKAGE, LOCATION, STORAGE, WAIT_S, LabSession
 from tests.support.local_disk import make_disk
 
@@ -83,7 +84,7 @@ def test_a_machine_runs_from_its_own_disk(local: LabSession) -> None:
 
     replace_disk(lab, file_system=True)
     lab.openqrm("appliance", "create", SERVICE, "--image", GOLDEN)
-    refused = lab.openqrm("appliance", "start", SERVICE, code=1)
+    refused = lab.openqrm("appliance", "start", SERVICE, code=OPERATION_FAILED)
     assert "disk vda holds data" in refused.err and "precious" in refused.err and "disk_overwrite" in refused.err
     lab.wait("the machine to be in the pool", lambda: lab.states() == ["idle"])
     assert b"precious" in disk(lab).read_bytes()[:4096]

@@ -44,7 +44,7 @@ oq_disk_content() {
             $1 == "TYPE" { found = found " " $2 }
             $1 == "LABEL" { found = found " \"" $2 "\"" }
             END { if (found) print part ":" found }'
-    done | tr '\n' ' '
+    done | tr '\n' ' ' | sed 's/ $//'
 }
 
 # Print the names of this machine's disks in one line.
