@@ -105,6 +105,13 @@ attributes:
 
     ISCSI = r"""
 options:
+  server:
+    description:
+      - What serves the targets, the kernel's own (LIO) or tgtd, in user space. The latter must run, with its control
+        socket at C(tgt.0) in O(state_dir), as role C(deployment_iscsi) starts it.
+    type: str
+    choices: [lio, tgt]
+    default: lio
   addresses:
     description: Addresses of this server at which targets are served. Empty for all.
     type: list

@@ -29,10 +29,14 @@ IDENTITIES = {
 
 
 class BlockServer(GrantServer):
-    """A service that serves volumes to clients as block devices; ``method`` is its name, ``identity`` one of above."""
+    """A service that serves volumes to clients as block devices; ``method`` is its name, ``identity`` one of above.
+
+    ``unit`` is the systemd unit of a daemon that forgets at its end what it serves, empty where there is none.
+    """
 
     method = ""
     identity = ""
+    unit = ""
 
     def __init__(self, state_dir, timeout_s):
         """Keep the directory of the grants file, and the seconds that the service may take to end sessions."""

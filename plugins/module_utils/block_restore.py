@@ -29,9 +29,12 @@ NAMES = (
     "differences",
     "files",
     "grants",
+    "iscsi",
     "lio",
     "loops",
     "nvmet",
+    "tgt",
+    "tgt_control",
 )
 WAIT_S = 90
 UNIT = """\
@@ -39,8 +42,8 @@ UNIT = """\
 [Unit]
 Description=openQRM: serve volumes over {method} again
 Wants=network-online.target
-After=network-online.target local-fs.target rtslib-fb-targetctl.service target.service nvmet.service
-
+After=network-online.target local-fs.target rtslib-fb-targetctl.service target.service nvmet.service{daemon}
+{part_of}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -49,7 +52,7 @@ Environment=PYTHONPATH={program_dir} PYTHONDONTWRITEBYTECODE=1
 ExecStart={python} -m {package}.block_restore {settings}
 
 [Install]
-WantedBy=multi-user.target
+WantedBy={wanted_by}
 """
 
 
@@ -58,12 +61,27 @@ def unit_name(method):
     return f"openqrm-{method.replace('_', '-')}.service"
 
 
-def wanted_files(method, settings, program_dir, unit_dir):
-    """Return path -> text of what a reboot needs: the program, the method's settings, and its unit."""
+def wanting_units(daemon):
+    """Return the units that start the one of a deployment method: at boot, and with the daemon, whenever that starts."""
+    return ["multi-user.target", *([daemon] if daemon else [])]
+
+
+def wanted_files(method, settings, program_dir, unit_dir, daemon=""):
+    """Return path -> text of what a reboot needs: the program, the method's settings, and its unit.
+
+    ``daemon`` is the unit of the daemon that serves, if one does: when it is restarted, the method's unit is.
+    """
     package = Path(program_dir, *PACKAGE.split("."))
     settings_path = Path(settings["state_dir"], f"{method}.settings.json")
     unit = UNIT.format(
-        method=method, program_dir=program_dir, python=sys.executable, package=PACKAGE, settings=settings_path
+        method=method,
+        program_dir=program_dir,
+        python=sys.executable,
+        package=PACKAGE,
+        settings=settings_path,
+        daemon=f" {daemon}" if daemon else "",
+        part_of=f"PartOf={daemon}\n" if daemon else "",
+        wanted_by=" ".join(wanting_units(daemon)),
     )
     return {
         **{str(package / f"{name}.py"): source_of(name) for name in NAMES},

@@ -11,6 +11,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.aoe import AoeS
 from ansible_collections.openqrm.datacenter.plugins.module_utils.grants import GrantError
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lio import LioServer
 from ansible_collections.openqrm.datacenter.plugins.module_utils.nvmet import NvmetServer
+from ansible_collections.openqrm.datacenter.plugins.module_utils.tgt import TgtServer
 
 CLIENT = {name: {"type": "str"} for name in ("name", "address", "mac", "iqn", "nqn")}
 GRANT = {
@@ -35,6 +36,7 @@ COMMON = {
 }
 ISCSI = dict(
     COMMON,
+    server={"type": "str", "choices": ["lio", "tgt"], "default": "lio"},
     addresses={"type": "list", "elements": "str", "default": []},
     port={"type": "int", "default": 3260},
 )
@@ -66,10 +68,10 @@ def portal(address, port):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def lio_server(options):
+def iscsi_server(options):
     """Return the iSCSI target of these options."""
     portals = [portal(address, options["port"]) for address in checked_addresses(options["addresses"])]
-    return LioServer(options["state_dir"], options["timeout_s"], portals)
+    return ISCSI_SERVERS[options["server"]](options["state_dir"], options["timeout_s"], portals)
 
 
 def nvmet_server(options):
@@ -86,8 +88,9 @@ def aoe_server(options):
     return AoeServer(options["state_dir"], options["timeout_s"], *settings)
 
 
+ISCSI_SERVERS = {"lio": LioServer, "tgt": TgtServer}
 SETTINGS = {"aoe": AOE, "iscsi": ISCSI, "nvme_tcp": NVME_TCP}
-SERVERS = {"aoe": aoe_server, "iscsi": lio_server, "nvme_tcp": nvmet_server}
+SERVERS = {"aoe": aoe_server, "iscsi": iscsi_server, "nvme_tcp": nvmet_server}
 
 
 def server_of(method, options):

@@ -17,7 +17,11 @@ from pathlib import Path
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.files import file_digest, read_text, write_atomic
 
-Daemon = namedtuple("Daemon", "name argv run_dir log_path restart_files reload_files ready_ports timeout_s")
+Daemon = namedtuple(
+    "Daemon",
+    "name argv run_dir log_path restart_files reload_files ready_ports timeout_s stop_signal",
+    defaults=["TERM"],
+)
 
 LISTENING = ("0A", "07")  # TCP listening, UDP without a peer
 UNIT_DIR = "/etc/systemd/system"
@@ -33,6 +37,8 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 StandardOutput=append:{log_path}
 StandardError=append:{log_path}
+KillSignal=SIG{stop_signal}
+TasksMax=infinity
 Restart=on-failure
 RestartSec=2
 
@@ -138,10 +144,10 @@ class ProcessSupervisor:
         os.kill(self.pid(), signal.SIGHUP)
 
     def stop(self):
-        """End the daemon: SIGTERM, and SIGKILL when it does not obey in time."""
+        """End the daemon: by its signal, and SIGKILL when it does not obey in time."""
         pid = self.pid()
         if pid is not None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            for number in (signal.Signals[f"SIG{self._daemon.stop_signal}"], signal.SIGKILL):
                 os.kill(pid, number)
                 if wait_until(lambda: self.pid() is None, self._daemon.timeout_s):
                     break
@@ -166,7 +172,8 @@ class SystemdSupervisor:
     def start(self):
         """Write the unit, enable it and start it."""
         line = " ".join(shlex.quote(part.replace("%", "%%").replace("$", "$$")) for part in self._daemon.argv)
-        write_atomic(self._path, UNIT.format(name=self._daemon.name, command=line, log_path=self._daemon.log_path))
+        fields = {name: getattr(self._daemon, name) for name in ("name", "log_path", "stop_signal")}
+        write_atomic(self._path, UNIT.format(command=line, **fields))
         self._command(["systemctl", "daemon-reload"])
         self._command(["systemctl", "enable", self._unit])
         self._command(["systemctl", "restart", self._unit], timeout_s=self._daemon.timeout_s)

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ansible_collections.openqrm.datacenter.plugins.module_utils.block_grants import BlockServer, volume_size
+from ansible_collections.openqrm.datacenter.plugins.module_utils.block_grants import volume_size
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.configfs import EACH_S, ConfigFs, within
-from ansible_collections.openqrm.datacenter.plugins.module_utils.grants import GrantError
+from ansible_collections.openqrm.datacenter.plugins.module_utils.iscsi import PREFIX, IscsiServer, serial_of
 
 CONFIGFS = "/sys/kernel/config/target"
 MODULES = ["target_core_mod", "target_core_iblock", "target_core_file", "iscsi_target_mod"]
-PREFIX = "iqn.2010-09.com.openqrm:"
 # The back ends that are ours, whatever else the server exports. The number is theirs alone.
 DISKS, FILES = "core/iblock_4711", "core/fileio_4711"
 NO_SESSION = "No active iSCSI Session"
@@ -42,14 +40,13 @@ def device_steps(path, target, size):
     parent = FILES if size else DISKS
     device = f"{parent}/{target}"
     control = f"fd_dev_name={path},fd_dev_size={size},fd_buffered_io=1" if size else f"udev_path={path}"
-    serial = hashlib.sha256(target.encode()).hexdigest()[:32]
     return [
         ("directory", parent, ""),
         ("directory", device, ""),
         ("control", f"{device}/control", control),
         ("attribute", f"{device}/udev_path", path),
         ("attribute", f"{device}/enable", "1"),
-        ("attribute", f"{device}/wwn/vpd_unit_serial", serial),
+        ("attribute", f"{device}/wwn/vpd_unit_serial", serial_of(target)),
     ]
 
 
@@ -85,11 +82,8 @@ def acl_steps(target, initiator, value):
     ]
 
 
-class LioServer(BlockServer):
+class LioServer(IscsiServer):
     """The iSCSI target of this machine's kernel."""
-
-    method = "iscsi"
-    identity = "iqn"
 
     def __init__(self, state_dir, timeout_s, portals, tree=None, command=run):
         """Keep the settings; ``portals``: as 10.78.0.10:3260."""
@@ -97,13 +91,6 @@ class LioServer(BlockServer):
         self._portals = portals
         self._tree = tree or ConfigFs(CONFIGFS)
         self._command = command
-
-    def check_all(self, grants):
-        """Raise GrantError also when only some clients of a volume have a secret."""
-        super().check_all(grants)
-        for path, clients in grants.items():
-            if len({bool(value["secret"]) for value in clients.values()}) > 1:
-                raise GrantError(f"Grant of {path}: give all of its clients a secret, or none.")
 
     def unserved(self, grants):
         """Return the pairs that are not in configfs as they should be."""

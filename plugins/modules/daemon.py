@@ -63,6 +63,11 @@ options:
     type: list
     elements: str
     default: []
+  stop_signal:
+    description: What ends the daemon. V(KILL) is for one that does not obey C(SIGTERM) and loses nothing by it.
+    type: str
+    choices: [TERM, KILL]
+    default: TERM
   timeout_s:
     description: Seconds to wait for the daemon to serve, and to end.
     type: int
@@ -118,6 +123,7 @@ def daemon_of(params):
         reload_files=params["reload_files"],
         ready_ports=params["ready_ports"],
         timeout_s=params["timeout_s"],
+        stop_signal=params["stop_signal"],
     )
 
 
@@ -146,6 +152,7 @@ def main():
             "restart_files": {"type": "list", "elements": "path", "default": []},
             "reload_files": {"type": "list", "elements": "path", "default": []},
             "ready_ports": {"type": "list", "elements": "str", "default": []},
+            "stop_signal": {"type": "str", "choices": ["TERM", "KILL"], "default": "TERM"},
             "timeout_s": {"type": "int", "default": 20},
         },
         supports_check_mode=True,

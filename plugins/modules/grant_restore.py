@@ -76,7 +76,11 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.openqrm.datacenter.plugins.module_utils.block_grants import restore
-from ansible_collections.openqrm.datacenter.plugins.module_utils.block_restore import unit_name, wanted_files
+from ansible_collections.openqrm.datacenter.plugins.module_utils.block_restore import (
+    unit_name,
+    wanted_files,
+    wanting_units,
+)
 from ansible_collections.openqrm.datacenter.plugins.module_utils.block_servers import SETTINGS, server_of
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
@@ -92,18 +96,18 @@ def settings_of(method, given):
     return checked.validated_parameters
 
 
-def is_enabled(unit, unit_dir):
-    """Return whether systemd starts the unit at boot."""
-    return Path(unit_dir, "multi-user.target.wants", unit).is_symlink()
+def is_enabled(unit, unit_dir, daemon):
+    """Return whether systemd starts the unit at boot, and with the daemon if there is one."""
+    return all(Path(unit_dir, f"{other}.wants", unit).is_symlink() for other in wanting_units(daemon))
 
 
-def install(files, unit, unit_dir):
-    """Write the files and have systemd start the unit at boot."""
+def install(files, unit, unit_dir, daemon):
+    """Write the files and have systemd start the unit at boot, and with the daemon."""
     for path in files:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_all_atomic(files)
     run(["systemctl", "daemon-reload"])
-    if not is_enabled(unit, unit_dir):
+    if not is_enabled(unit, unit_dir, daemon):
         run(["systemctl", "enable", unit])
 
 
@@ -114,13 +118,14 @@ def ensure(params, check_mode):
     differences, problems = Differences(), {}
     if params["supervisor"] == "systemd":
         unit = unit_name(params["method"])
-        wanted = wanted_files(params["method"], settings, params["program_dir"], params["unit_dir"])
+        wanted = wanted_files(params["method"], settings, params["program_dir"], params["unit_dir"], server.unit)
         files = {path: text for path, text in wanted.items() if read_text(path) != text}
         for path in files:
             differences.note(path, "missing or different", "as wanted")
-        differences.note(unit, "enabled" if is_enabled(unit, params["unit_dir"]) else "disabled", "enabled")
+        enabled = is_enabled(unit, params["unit_dir"], server.unit)
+        differences.note(unit, "enabled" if enabled else "disabled", "enabled")
         if differences.changed and not check_mode:
-            install(files, unit, params["unit_dir"])
+            install(files, unit, params["unit_dir"], server.unit)
     for path, client in sorted(server.unserved(server.written())):
         differences.note(f"{path} {client}", "not served", "served")
     if not check_mode:

@@ -136,5 +136,28 @@ def ganesha(directory: Path) -> Iterator[MethodTarget]:
             assert stopped[0].failed == ""
 
 
-LOCAL = {"fake": fake, "nfs": ganesha, "aoe": aoe}
+@contextlib.contextmanager
+def tgt(directory: Path) -> Iterator[MethodTarget]:
+    """`deployment_iscsi` with tgtd in a network of its own, which is stopped in the end."""
+    with network() as (own, clients), tempfile.TemporaryDirectory(prefix="openqrm-tgt-") as name:
+        place = Path(name)  # its path is short: that of a socket has a limit
+        variables = {
+            "deployment_iscsi_server": "tgt",
+            "deployment_iscsi_addresses": [SERVER],
+            "deployment_iscsi_supervisor": "process",
+            "deployment_iscsi_network_namespace": own,
+            "deployment_iscsi_run_dir": str(place / "run"),
+            "deployment_iscsi_log_dir": str(place / "log"),
+            "deployment_iscsi_state_dir": str(place / "state"),
+        }
+        restart = ("sh", "-c", f"read pid _ < {place}/run/tgt.process && kill -KILL $pid")
+        try:
+            location = str(place / "volumes")
+            yield target_at("iscsi", location, SERVER, clients, variables=variables, restart=restart)
+        finally:
+            stopped = run(directory, [Step(f"{COLLECTION}.deployment_iscsi", "stop")], variables)
+            assert stopped[0].failed == ""
+
+
+LOCAL = {"fake": fake, "nfs": ganesha, "aoe": aoe, "iscsi": tgt}
 """What runs on any machine, by the name of its type. The others need a server's kernel: tests/e2e has them."""

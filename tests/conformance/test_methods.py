@@ -18,8 +18,8 @@ from tests.conformance.method_cases import CASES
 from tests.conformance.script import Conformance
 from tests.support.roles import LOCALHOST, Host
 
-# Methods that need a server's own kernel: tests/e2e/test_methods_conformance.py has them.
-ELSEWHERE = {"iscsi", "nvme_tcp"}
+# Methods that need a server's own kernel, as iscsi with LIO does, too: tests/e2e/test_methods_conformance.py has them.
+ELSEWHERE = {"nvme_tcp"}
 # Methods whose roles have deployment_nfs do all that they do on a server; no client of tmpfs ever writes.
 BY_NFS = {"local", "tmpfs"}
 

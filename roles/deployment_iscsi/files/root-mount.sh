@@ -88,10 +88,10 @@ iscsi_sessions() {
     grep -lxF "$OPENQRM_PARAM_TARGET" /sys/class/iscsi_session/session*/targetname 2> /dev/null | sed 's,/targetname$,,'
 }
 
-# Print the device of the volume, which is number 0 of its target.
+# Print the device of the volume, which is the only disk of its target: number 0 of LIO, number 1 of tgt, whose number 0 is no disk.
 iscsi_device() {
     for session in $(iscsi_sessions); do
-        for block in "$session"/device/target*/*:0/block/*; do
+        for block in "$session"/device/target*/*:*/block/*; do
             [ -e "$block" ] && printf '/dev/%s\n' "${block##*/}" && return 0
         done
     done
