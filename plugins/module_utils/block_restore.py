@@ -62,7 +62,7 @@ def unit_name(method):
 
 
 def wanting_units(daemon):
-    """Return the units that start the one of a deployment method: at boot, and with the daemon, whenever that starts."""
+    """Return the units that start the one of a deployment method: at boot, and whenever the daemon starts."""
     return ["multi-user.target", *([daemon] if daemon else [])]
 
 

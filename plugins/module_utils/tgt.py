@@ -5,12 +5,11 @@
 
 How tgtd 1.0.85 lets initiators in, as tried:
 
-- A target lets nobody in before an address is bound to it, and everybody when no initiator name is bound. So names are
-  bound first and the address, ALL, last; to shut a target, the address is taken away first. It is its door.
-- A target without accounts asks for no secret: it is shut before its last account goes.
+- A target lets in, and tells in a discovery, whom one of its rules names: an initiator name or an address. One rule is
+  enough: with a name and the address ALL it lets everybody in, so no address is bound. Without rules it lets nobody in.
+- A target without accounts asks for no secret: its rules go before its last account does, and come after its first.
 - An account is a user and a password for all targets, and the user is the initiator: one secret for each initiator.
 - A target's accounts must be unbound from the last to the first: with a gap between them tgtd ends at the next list.
-- Discovery tells every initiator the names of all targets with an open door.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.tgt_control imp
 )
 
 SOCKET = "tgt.0"  # in the state directory; tgtd itself adds the number of its control port
-EVERYWHERE = "ALL"
+NAMES = "iqn."  # what rules that are initiator names begin with; others are addresses
 LUN = 1  # number 0 is tgtd's own
 POLL_S = 0.05
 
@@ -89,7 +88,7 @@ class TgtServer(IscsiServer):
     # What is served
 
     def unserved(self, grants):
-        """Return the pairs that tgtd does not serve as it should; all where it does not run."""
+        """Return the pairs of volumes that tgtd does not serve as it should; all where it does not run."""
         pairs = {(path, client) for path, clients in grants.items() for client in clients}
         if not pairs:
             return set()
@@ -99,7 +98,7 @@ class TgtServer(IscsiServer):
                 return pairs
         except TgtAbsentError:
             return pairs
-        return {(path, client) for path, client in pairs if not is_served(served.get(path), grants[path], client)}
+        return {(path, client) for path, client in pairs if not is_served(served.get(path), grants[path])}
 
     def leftover(self, grants):
         """Return the pairs that are let in and have no grant."""
@@ -107,7 +106,7 @@ class TgtServer(IscsiServer):
             (path, rule)
             for path, target in self._served().items()
             for rule in target.rules
-            if rule != EVERYWHERE and rule not in grants.get(path, {})
+            if rule not in grants.get(path, {})
         }
 
     def count_sessions(self, pair):
@@ -120,7 +119,7 @@ class TgtServer(IscsiServer):
         return sum(name == initiator for _sid, _cid, name in self._control.connections(tid))
 
     def _served(self):
-        """Return volume -> target of what is served. One without its volume, as a killed run leaves it, has None's place."""
+        """Return volume -> target of what is served; one that has no volume, as a killed run leaves it, by its name."""
         targets = [target for target in self._control.targets() if target.name.startswith(PREFIX)]
         self._last_seen = {target.path or target.name: target for target in targets}
         return self._last_seen
@@ -184,7 +183,7 @@ class TgtServer(IscsiServer):
         return target
 
     def _make(self, name, path, serial, read_only):
-        """Return a new target with its volume and a shut door. A login to an old one is none to it: numbers are new."""
+        """Return a new target with its volume. Its number is new: a login that was begun at an old one is not in it."""
         tid = secrets.randbelow(2**31 - 2) + 1
         self._control.ask(TARGET, NEW, f"targetname={name}", f"add the target {name}", tid=tid)
         self._control.ask(UNIT, NEW, f"path={path}", f"serve {path}", tid=tid, lun=LUN)
@@ -197,31 +196,31 @@ class TgtServer(IscsiServer):
         self._control.ask(UNIT, UPDATE, text, f"set the volume of {name}", tid=tid, lun=LUN)
 
     def _let_in(self, target, clients):
-        """Open a target's door for these clients; who is let in without a grant is not asked for here."""
+        """Have a target let these clients in; who is let in without a grant keeps that, where it is no address."""
         wanted = sorted(secrets_of(clients))
         if sorted(target.accounts) != wanted:
             target = self._set_accounts(target, wanted)
+        for rule in addresses_of(target):
+            self._rule(target, UNBIND, rule)
         for client in sorted(set(clients) - set(target.rules)):
             self._rule(target, BIND, client)
-        if EVERYWHERE not in target.rules:
-            self._rule(target, BIND, EVERYWHERE)
 
-    # Doors, names and accounts
+    # Rules and accounts
 
     def _rule(self, target, operation, rule):
-        """Let a name or address in, or no more."""
-        kind = "address" if rule == EVERYWHERE else "name"
+        """Let an initiator name or an address in, or no more."""
+        kind = "name" if rule.startswith(NAMES) else "address"
         what = f"change who is let in by {target.name}"
         self._control.ask(TARGET, operation, f"initiator-{kind}={rule}", what, tid=target.tid)
 
     def _shut(self, target):
-        """Return the target with its door shut. Who is in stays."""
-        if EVERYWHERE in target.rules:
-            self._rule(target, UNBIND, EVERYWHERE)
-        return target._replace(rules=[rule for rule in target.rules if rule != EVERYWHERE])
+        """Return the target as it lets nobody in. Who is in stays."""
+        for rule in target.rules:
+            self._rule(target, UNBIND, rule)
+        return target._replace(rules=[])
 
     def _set_accounts(self, target, wanted):
-        """Return the target with exactly these accounts, and its door shut."""
+        """Return the target with exactly these accounts, as it lets nobody in."""
         target = self._shut(target)
         for operation, names in ((UNBIND, reversed(target.accounts)), (BIND, wanted)):
             for name in names:
@@ -230,7 +229,7 @@ class TgtServer(IscsiServer):
         return target._replace(accounts=list(wanted))
 
     def _drop_accounts(self, clients):
-        """Remove the accounts of these clients, from all targets first. Doors of other clients are opened again."""
+        """Remove the accounts of these clients, from all targets first, which do not let them in then."""
         if not clients:
             return
         for target in self._served().values():
@@ -244,11 +243,11 @@ class TgtServer(IscsiServer):
                     raise
 
     def _keep_accounts(self, target, kept):
-        """Leave a target only these of its accounts; without any its door stays shut."""
-        was_open = EVERYWHERE in target.rules
+        """Leave a target only these of its accounts, and have it let in only whom they are of."""
+        names = [rule for rule in target.rules if rule in kept]
         target = self._set_accounts(target, kept)
-        if was_open and kept:
-            self._rule(target, BIND, EVERYWHERE)
+        for name in names:
+            self._rule(target, BIND, name)
 
     # Taking away
 
@@ -260,7 +259,7 @@ class TgtServer(IscsiServer):
         served = self._served()
         gone = {path: {client for other, client in pairs if other == path} for path, _client in pairs if path in served}
         for path, clients in gone.items():
-            self._shut_out(served[path], clients, grants.get(path, {}))
+            self._shut_out(served[path], clients, grants)
         unused = [served[path] for path in gone if path not in grants]
         watched = {served[path].tid: None if path not in grants else clients for path, clients in gone.items()}
         self._end_connections(watched)
@@ -273,19 +272,19 @@ class TgtServer(IscsiServer):
             left[(path, client)] = count or int(path in stuck)
         return left
 
-    def _shut_out(self, target, gone, stay):
-        """Let clients in no more; who else has a grant is let in as before."""
-        kept = [rule for rule in target.rules if rule in stay]
-        if not kept:
+    def _shut_out(self, target, gone, grants):
+        """Let clients in no more; who else has a grant is let in, also where a killed run has left that undone."""
+        if target.path not in grants:
             self._shut(target)
             return
-        if gone & set(target.accounts):
-            self._keep_accounts(target, [name for name in target.accounts if name not in gone])
+        stay = [rule for rule in target.rules if rule not in gone]
         for client in sorted(gone & set(target.rules)):
             self._rule(target, UNBIND, client)
+        self._add_accounts(grants, {target.path})
+        self._let_in(self._served()[target.path]._replace(rules=stay), grants[target.path])
 
     def _end_connections(self, watched):
-        """End connections and wait until they have gone, with all their I/O; ``watched``: target -> clients, None for all."""
+        """End connections, wait until they are gone with their I/O; ``watched``: target -> clients or None (all)."""
         deadline, ended = time.monotonic() + self._timeout_s, set()
         while True:
             left = [
@@ -309,7 +308,7 @@ class TgtServer(IscsiServer):
                 raise
 
     def _is_removed(self, target):
-        """Remove a target with a shut door; return whether it has gone."""
+        """Remove a target that lets nobody in; return whether it has gone."""
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
@@ -338,15 +337,21 @@ def secrets_of(clients):
     return {client: value["secret"] for client, value in clients.items() if value["secret"]}
 
 
-def is_served(target, clients, client):
-    """Return whether a target serves its volume to one of its clients as it should."""
+def addresses_of(target):
+    """Return the rules of a target that let in whoever has an address."""
+    return [rule for rule in target.rules if not rule.startswith(NAMES)]
+
+
+def is_served(target, clients):
+    """Return whether a target serves its volume as it should to all of its clients."""
     if target is None:
         return False
-    value = clients[client]
+    value = next(iter(clients.values()))
     return (
         target.name == PREFIX + value["target"]
         and target.serial == serial_of(value["target"])
         and target.read_only == (value["mode"] == "ro")
-        and {client, EVERYWHERE} <= set(target.rules)
-        and (client in target.accounts) == bool(value["secret"])
+        and set(clients) <= set(target.rules)
+        and set(clients) & set(target.accounts) == set(secrets_of(clients))
+        and not addresses_of(target)
     )

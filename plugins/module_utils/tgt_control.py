@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The control socket of tgtd, spoken to as tgtadm does.
 
-tgtadm takes passwords as arguments only, which every user of a machine can read in /proc: so it is not used. A request is
-a header of fixed size with text behind it, in a connection of its own; tgtd obeys root alone.
+tgtadm takes passwords as arguments only, which every user of a machine can read in /proc: so it is not used. A request
+is a header of fixed size with text behind it, in a connection of its own; tgtd obeys root alone.
 
 Source: usr/tgtadm.h and usr/mgmt.c of tgt 1.0.85, whose header is the same since 1.0.24.
 """
@@ -40,8 +40,11 @@ PROBLEMS = {
 }
 
 Target = namedtuple("Target", "tid name path serial read_only accounts rules")
-Target.__doc__ = """A target as tgtd lists it: its number and name; the file or device of its volume, its serial number and whether
-it is read-only (None where it has no volume yet); its accounts in their order; the names and addresses that are let in."""
+Target.__doc__ = """A target as tgtd lists it.
+
+Its number and name; the file or device of its volume, its serial number and whether it is read-only (None where it has
+no volume yet); its accounts in their order; the names and addresses that are let in.
+"""
 CONNECTIONS = re.compile(r"^Session: (\d+)\n +Connection: (\d+)\n +Initiator: (\S+)$", re.MULTILINE)
 PORTALS = re.compile(r"^Portal: (\S+),\d+$", re.MULTILINE)
 
@@ -132,7 +135,7 @@ class TgtControl:
         return parse_targets(self.ask(TARGET, SHOW, what="list targets"))
 
     def connections(self, tid):
-        """Return the (session, connection, initiator) of a target. Those that end are there until their last I/O has."""
+        """Return the (session, connection, initiator) of a target. Those that end stay until their last I/O has."""
         try:
             text = self.ask(CONNECTION, SHOW, what="list connections", tid=tid)
         except TgtError as error:
