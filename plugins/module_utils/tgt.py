@@ -256,14 +256,19 @@ class TgtServer(IscsiServer):
 
         A target whose last client goes is removed, which tgtd does only when nothing of its sessions is left.
         """
-        served = self._served()
-        gone = {path: {client for other, client in pairs if other == path} for path, _client in pairs if path in served}
+        served, deadline = self._served(), time.monotonic() + self._timeout_s
+        for target in [target for target in served.values() if target.path is None]:
+            self._remove(target)
+        gone = {}
+        for path, client in pairs:
+            if path in served:
+                gone.setdefault(path, set()).add(client)
         for path, clients in gone.items():
             self._shut_out(served[path], clients, grants)
         unused = [served[path] for path in gone if path not in grants]
         watched = {served[path].tid: None if path not in grants else clients for path, clients in gone.items()}
-        self._end_connections(watched)
-        stuck = {target.path for target in unused if not self._is_removed(target)}
+        self._end_connections(watched, deadline)
+        stuck = {target.path for target in unused if not self._is_removed(target, deadline)}
         granted = {client for clients in grants.values() for client in clients}
         self._drop_accounts({client for _path, client in pairs} - granted)
         left = {}
@@ -283,9 +288,9 @@ class TgtServer(IscsiServer):
         self._add_accounts(grants, {target.path})
         self._let_in(self._served()[target.path]._replace(rules=stay), grants[target.path])
 
-    def _end_connections(self, watched):
+    def _end_connections(self, watched, deadline):
         """End connections, wait until they are gone with their I/O; ``watched``: target -> clients or None (all)."""
-        deadline, ended = time.monotonic() + self._timeout_s, set()
+        ended = set()
         while True:
             left = [
                 (tid, sid, cid)
@@ -307,9 +312,8 @@ class TgtServer(IscsiServer):
             if error.code not in (NO_TARGET, NO_SESSION, NO_CONNECTION):
                 raise
 
-    def _is_removed(self, target):
+    def _is_removed(self, target, deadline):
         """Remove a target that lets nobody in; return whether it has gone."""
-        deadline = time.monotonic() + self._timeout_s
         while True:
             try:
                 self._control.ask(TARGET, DELETE, what=f"remove the target {target.name}", tid=target.tid)
@@ -326,9 +330,10 @@ class TgtServer(IscsiServer):
 
     def _remove(self, target):
         """Remove a target that is not as it should be, with all of its sessions."""
+        deadline = time.monotonic() + self._timeout_s
         target = self._set_accounts(target, [])
-        self._end_connections({target.tid: None})
-        if not self._is_removed(target):
+        self._end_connections({target.tid: None}, deadline)
+        if not self._is_removed(target, deadline):
             raise OSError(f"tgtd: the target {target.name} has sessions that do not end; try again.")
 
 

@@ -358,6 +358,14 @@ def test_a_secret_of_a_grant_that_a_killed_run_left_is_not_used_again(daemon: Da
     assert [daemon.is_let_in(NODE), daemon.is_let_in(NODE, f"{WORD}-old")] == [True, False]
 
 
+def test_a_target_without_its_volume_is_cleared_away(daemon: Daemon) -> None:
+    with pytest.raises(Killed):
+        ensure_grants(daemon.server(KilledControl(daemon.state / "tgt.0", 6)), [grant(daemon)], "present", False)
+    assert [target.path for target in daemon.control.targets()] == [None]
+    ensure_grants(daemon.server(), [grant(daemon)], "absent", False)
+    assert (daemon.written(), daemon.control.targets()) == ({}, [])
+
+
 def test_sessions_that_do_not_end_are_counted(daemon: Daemon) -> None:
     ensure_grants(daemon.server(), [grant(daemon)], "present", False)
     stuck = StuckControl(daemon.state / "tgt.0", WAIT_S)

@@ -24,6 +24,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils import (
     lvm_volumes,
     nfs_grants,
     nvmet,
+    tgt,
     volumes,
 )
 from ansible_collections.openqrm.datacenter.plugins.modules import image_build
@@ -249,7 +250,11 @@ def test_modules_refuse_hostile_names_before_any_command(text: str) -> None:
         btrfs_volumes.Btrfs(command=run),
         lvm_volumes.LvmVolumes({"filesystem": "ext4", "timeout_s": 1}, command=run),
     ]
-    targets = [lio.LioServer("/nowhere", 1, []), nvmet.NvmetServer("/nowhere", 1, [], 4420, "off")]
+    targets = [
+        lio.LioServer("/nowhere", 1, []),
+        tgt.TgtServer("/nowhere", 1, []),
+        nvmet.NvmetServer("/nowhere", 1, [], 4420, "off"),
+    ]
     block = {
         "path": "/dev/vg/v",
         "target": "s.v",

@@ -126,13 +126,14 @@ def test_systemd(tmp_path: Path) -> None:
         return "4711\n" if argv[1] == "show" and any("restart" in call for call in calls) else "0\n"
 
     argv = ["/usr/sbin/nginx", "-g", "daemon off; 100% $x"]
-    daemon = Daemon("http", argv, str(tmp_path), str(tmp_path / "http.log"), [], [], [], 5)
+    daemon = Daemon("http", argv, str(tmp_path), str(tmp_path / "http.log"), [], [], [], 5, "KILL")
     supervisor = SystemdSupervisor(daemon, str(tmp_path), systemctl)
     assert supervisor.pid() is None
     supervisor.start()
     assert supervisor.pid() == 4711
     unit = (tmp_path / "openqrm-http.service").read_text()
     assert "ExecStart=/usr/sbin/nginx -g 'daemon off; 100%% $$x'\n" in unit
+    assert "KillSignal=SIGKILL\n" in unit
     supervisor.reload()
     supervisor.stop()
     assert [call for call in calls if not call.startswith("show")] == [

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.openqrm.datacenter.plugins.module_utils import block_restore, block_servers
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lio import LioServer
+from ansible_collections.openqrm.datacenter.plugins.module_utils.tgt import TgtServer
 from ansible_collections.openqrm.datacenter.plugins.modules import grant_restore
 
 from tests.unit.plugins.fake_configfs import LIO, FakeConfigFs
@@ -40,9 +41,12 @@ class Server:
         """What systemctl does."""
         self.calls.append(" ".join(argv))
         if argv[1] == "enable":
-            wants = self.directory / "units/multi-user.target.wants"
-            wants.mkdir()
-            (wants / argv[2]).symlink_to(f"../{argv[2]}")
+            unit = self.directory / "units" / argv[2]
+            for name in unit.read_text().rpartition("WantedBy=")[2].split():
+                wants = unit.parent / f"{name}.wants"
+                wants.mkdir(exist_ok=True)
+                (wants / argv[2]).unlink(missing_ok=True)
+                (wants / argv[2]).symlink_to(f"../{argv[2]}")
         return ""
 
     def call(self, capsys: pytest.CaptureFixture[str], check: bool = False, **more: Any) -> dict[str, Any]:
@@ -85,6 +89,22 @@ def test_grants_are_served_now_and_at_boot(server: Server, capsys: pytest.Captur
 def test_without_systemd_nothing_is_installed(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert server.call(capsys, supervisor="process")["changed"]
     assert server.calls == [] and not (server.directory / "program").exists()
+
+
+def test_with_tgtd_grants_are_served_whenever_it_starts(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tgtd that is started anew has forgotten all: its unit starts that of the grants, and restarts it."""
+    (server.state / "iscsi.json").write_text("{}")
+    server.call(capsys)  # as for LIO, before
+    made = block_servers.SERVERS["iscsi"]({"state_dir": str(server.state)})
+    made.unit = TgtServer.unit
+    block_servers.SERVERS["iscsi"] = lambda _options: made
+    settings = {"server": "tgt", "state_dir": str(server.state)}
+    assert server.call(capsys, settings=settings)["changed"]
+    unit = (server.directory / "units/openqrm-iscsi.service").read_text()
+    assert "nvmet.service openqrm-tgt.service\nPartOf=openqrm-tgt.service\n" in unit
+    assert unit.endswith("WantedBy=multi-user.target openqrm-tgt.service\n")
+    assert (server.directory / "units/openqrm-tgt.service.wants/openqrm-iscsi.service").is_symlink()
+    assert not server.call(capsys, settings=settings)["changed"]
 
 
 def test_unknown_settings_are_refused(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
