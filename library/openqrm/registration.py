@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ACTOR = "node"
 # A plan is at work on these: the machine may be busy for long, booting or mounting.
 STARTING = ("reserved", "starting")
+# What a machine's heartbeats say while it works on its disks: they go on, so its silence means what it always means.
+AT_DISKS = "disk"
 # What it is assigned to ends as soon as the plan is through.
 STOPPING = "stopping"
 
@@ -101,7 +103,8 @@ def _refuse_impostor(config: Config, known: Resource, identity: Identity, body: 
     if config.registration.reboot == "ordered":
         remedy = f"If it is the same machine: openqrm resource approve {known.name}"
         raise HeldError(known.name, "has registered, and the controller did not cause a new boot", remedy)
-    window_s = config.deadlines.node_up_s if known.state in STARTING else config.registration.silence_s
+    busy = known.state in STARTING and known.stage != AT_DISKS
+    window_s = config.deadlines.node_up_s if busy else config.registration.silence_s
     silent = datetime.now(UTC) - max(known.last_seen or identity.issued, since)
     if silent < timedelta(seconds=window_s):
         remedy = f"A machine that boots again is believed after {window_s} s of silence: try again."

@@ -11,7 +11,7 @@ from openqrm import nodes
 from openqrm.config import Config, Registration
 from openqrm.datacenter import Datacenter
 from openqrm.errors import InvalidValueError
-from openqrm.nodeapi.bodies import OrderResult
+from openqrm.nodeapi.bodies import Heartbeat, OrderResult
 from openqrm.planning import changes, journal
 from openqrm.planning.settle import settle
 from openqrm.registration import (
@@ -145,6 +145,18 @@ def test_a_machine_that_takes_over_may_be_silent_for_longer(store: Store, states
     with pytest.raises(HeldError):
         nodes.register(store, CONFIG, hardware(boot_id="boot-2"))
     silence(store, CONFIG.deadlines.node_up_s + 1)
+    assert nodes.register(store, CONFIG, hardware(boot_id="boot-2")).known
+
+
+def test_a_machine_that_is_reset_while_it_works_on_its_disks_is_believed_after_silence(store: Store) -> None:
+    token = live(store)
+    set_states(store, "reserved", "starting")
+    body = Heartbeat(boot_id="boot-1", mode="idle", stage="disk")
+    assert nodes.heartbeats(store, [(token, body)]) == [NAME]
+    silence(store, CONFIG.registration.silence_s - 2)
+    with pytest.raises(HeldError):
+        nodes.register(store, CONFIG, hardware(boot_id="boot-2"))
+    silence(store, CONFIG.registration.silence_s + 2)
     assert nodes.register(store, CONFIG, hardware(boot_id="boot-2")).known
 
 

@@ -168,7 +168,7 @@ class Heartbeat(Body):
 
     boot_id: Word
     mode: Literal["idle", "deployed"]
-    stage: Literal["init", "up"] = "up"
+    stage: Literal["init", "up", "disk"] = "up"
     epoch: Epoch = 0
     manifest: Digest = ""
     kernel: Digest = ""

@@ -107,7 +107,7 @@ oq_disk_work() {
     (
         OQ_ANSWER=$OQ/answer.disk
         while sleep 10; do
-            oq_heartbeat idle up
+            oq_heartbeat idle disk
             oq_disk_progress
         done
     ) > /dev/null 2>&1 < /dev/null &
