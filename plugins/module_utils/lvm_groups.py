@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 from pathlib import Path
 
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import run
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
+from ansible_collections.openqrm.datacenter.plugins.module_utils.disks import Disks, device_number
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm import (
     REPORT,
     group_name,
@@ -20,7 +18,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm import (
 )
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm_volumes import MOUNT_ROOT
 from ansible_collections.openqrm.datacenter.plugins.module_utils.mounts import Mounts
-from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import MIB, VolumeError
+from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import VolumeError
 
 # Holds a group's metadata twice, as each change writes all of it anew: room for some 30,000 volumes.
 METADATA_AREA = "32m"
@@ -32,69 +30,6 @@ OPTIONS = {
     "pool_size_mib": {"type": "int", "default": 0},
     "pool_percent": {"type": "int", "default": 0},
 }
-
-
-class Disks:
-    """The disks of this server."""
-
-    def __init__(self, command=run, root="/"):
-        """Keep how commands are run, and below which directory the files of the kernel are."""
-        self._command = command
-        self._root = Path(root)
-
-    def check(self, group, path, is_spare, overwrite):
-        """Raise VolumeError unless the disk can be given to a new group: unused, and empty or to be overwritten.
-
-        ``is_spare``: whether LVM knows it as a physical volume of no group, as a run that was killed leaves one.
-        """
-        number = device_number(group, path)
-        who = self._user(number)
-        if who:
-            raise VolumeError(f"Volume group {group}: disk {path} is in use, {who}; name another disk.")
-        content = "" if is_spare else self._content(path)
-        if content and not overwrite:
-            raise VolumeError(
-                f"Volume group {group}: disk {path} is not empty, it has {content}; name another disk, or allow that "
-                "what is on it is destroyed (overwrite)."
-            )
-
-    def wipe(self, path):
-        """Remove the signatures of what is on the disk."""
-        self._command(["wipefs", "--all", "--force", path])
-
-    def _user(self, number):
-        """Return who uses the block device or a partition of it, empty if nobody does."""
-        directory = self._root / f"sys/dev/block/{number}"
-        parts = [directory, *(entry.parent for entry in directory.glob("*/partition"))]
-        places = Mounts(root=str(self._root)).places()
-        for part in parts:
-            holders = [entry.name for entry in part.glob("holders/*")]
-            if holders:
-                return f"by {', '.join(sorted(holders))}"
-            mounted = places.get((part / "dev").read_text(encoding="ascii").strip())
-            if mounted:
-                return f"at {mounted[0]}"
-        return ""
-
-    def _content(self, path):
-        """Return what the disk holds, empty if nothing."""
-        found = json.loads(self._command(["wipefs", "--json", path]) or "{}").get("signatures", [])
-        if found:
-            return f"signatures of {', '.join(sorted({signature['type'] for signature in found}))}"
-        with Path(path).open("rb") as stream:
-            start = stream.read(MIB)
-        return "data at its start" if any(start) else ""
-
-
-def device_number(group, path):
-    """Return major:minor of a disk. Raises VolumeError unless it is a block device."""
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise VolumeError(f"Volume group {group}: disk {path} cannot be read: {error.strerror}.") from error
-    if not stat.S_ISBLK(status.st_mode):
-        raise VolumeError(f"Volume group {group}: {path} is not a block device.")
-    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 class Groups:
@@ -144,17 +79,17 @@ class Groups:
                 self._check_pool(name, groups.get(name))
 
     def _check_disk(self, name, disk, groups, spare):
-        number = device_number(name, disk)
+        label = f"Volume group {name}"
+        number = device_number(label, disk)
 
         def holds(disks):
-            return number in [device_number(name, each) for each in disks if Path(each).exists()]
+            return number in [device_number(label, each) for each in disks if Path(each).exists()]
 
         for group in groups.values():
             if holds(group.disks):
-                raise VolumeError(
-                    f"Volume group {name}: disk {disk} belongs to volume group {group.name}; name another."
-                )
-        self._disks.check(name, disk, holds(spare), self._options["overwrite"])
+                raise VolumeError(f"{label}: disk {disk} belongs to volume group {group.name}; name another.")
+        # A physical volume of no group: a run that was killed has left it.
+        self._disks.check(label, disk, self._options["overwrite"], may_have_data=holds(spare))
 
     def _check_pool(self, name, group):
         there = group.volumes.get(self._options["pool"]) if group else None

@@ -21,6 +21,13 @@ options:
         packages are configured, C(customize.sh) what runs in the new root at the end.
     type: path
     required: true
+  additions:
+    description:
+      - Directories of recipes that are added to it, in order. Each may also have C(components), the components of the
+        Debian archive that it needs besides C(main), one per line.
+    type: list
+    elements: path
+    default: []
   suite:
     description: Debian release.
     type: str
@@ -92,32 +99,45 @@ DPKG_OPTIONS = (
 )
 
 
-def recipe_digest(recipe_dir, settings):
-    """Return the digest of the recipe's files (names, modes, contents) and the given settings."""
+def recipe_digest(recipe_dirs, settings):
+    """Return the digest of the recipes' files (names, modes, contents) and the given settings."""
     digest = hashlib.sha256(repr(settings).encode())
-    for path in sorted(Path(recipe_dir).rglob("*")):
-        if path.is_file():
-            executable = bool(path.stat().st_mode & 0o100)
-            digest.update(f"{path.relative_to(recipe_dir)}\0{executable}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for recipe_dir in recipe_dirs:
+        for path in sorted(Path(recipe_dir).rglob("*")):
+            if path.is_file():
+                executable = bool(path.stat().st_mode & 0o100)
+                digest.update(f"{path.relative_to(recipe_dir)}\0{executable}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
+def recipes(params):
+    """Return the directories of the recipe and its additions."""
+    return [params["recipe_dir"], *params["additions"]]
+
+
 def packages(text):
-    """Return the package names of a recipe: one per line, without comments."""
+    """Return the names in a recipe's list: one per line, without comments."""
     return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
-def bootstrap_command(recipe_dir, suite, root):
-    """Return the C(mmdebstrap) command that makes the file system tree ``root``."""
-    names = packages(Path(recipe_dir, "packages").read_text(encoding="utf-8"))
-    argv = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(names)}"]
+def listed(recipe_dirs, file):
+    """Return the names in ``file`` of all recipes, in order. A recipe need not have it."""
+    paths = [Path(directory, file) for directory in recipe_dirs]
+    return [name for path in paths if path.exists() for name in packages(path.read_text(encoding="utf-8"))]
+
+
+def bootstrap_command(recipe_dirs, suite, root):
+    """Return the C(mmdebstrap) command that makes the file system tree ``root`` from recipes, in order."""
+    argv = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(listed(recipe_dirs, 'packages'))}"]
     argv.append("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr")
+    argv.append(f"--components={','.join(['main', *listed(recipe_dirs, 'components')])}")
     argv += [f"--aptopt={option}" for option in APT_OPTIONS]
     argv += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
-    argv.append(f"--setup-hook=sync-in {recipe_dir}/root /")
-    argv.append(f"--customize-hook=upload {recipe_dir}/customize.sh /customize.sh")
-    argv.append('--customize-hook=chroot "$1" sh /customize.sh && rm "$1/customize.sh"')
+    for recipe_dir in recipe_dirs:
+        argv.append(f"--setup-hook=sync-in {recipe_dir}/root /")
+        argv.append(f"--customize-hook=upload {recipe_dir}/customize.sh /customize.sh")
+        argv.append('--customize-hook=chroot "$1" sh /customize.sh && rm "$1/customize.sh"')
     return [*argv, suite, root]
 
 
@@ -130,7 +150,7 @@ def disk_command(root, path):
 def build(params, directory, command):
     """Build the image, kernel and initramfs in ``directory``."""
     root = f"{directory}/root"
-    command(contained(bootstrap_command(params["recipe_dir"], params["suite"], root)), timeout_s=params["timeout_s"])
+    command(contained(bootstrap_command(recipes(params), params["suite"], root)), timeout_s=params["timeout_s"])
     with Path(directory, "image").open("wb") as stream:
         stream.truncate(params["size_mib"] << 20)
     command(disk_command(root, f"{directory}/image"), timeout_s=params["timeout_s"])
@@ -141,7 +161,7 @@ def build(params, directory, command):
 
 def ensure(params, check_mode, command=run):
     """Build the image if the cache lacks it; return the module's result."""
-    digest = recipe_digest(params["recipe_dir"], (params["suite"], params["size_mib"], APT_OPTIONS, DPKG_OPTIONS))
+    digest = recipe_digest(recipes(params), (params["suite"], params["size_mib"], APT_OPTIONS, DPKG_OPTIONS))
     target = f"{params['cache_dir']}/lab-storage-{digest[:16]}"
     result = {name: f"{target}/{name}" for name in ARTIFACTS}
     result.update(digest=digest, changed=False, diff={"before": "", "after": ""})
@@ -162,6 +182,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "recipe_dir": path,
+            "additions": {"type": "list", "elements": "path", "default": []},
             "suite": text,
             "size_mib": {"type": "int", "required": True},
             "cache_dir": path,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.measuring import Pair, finish, judge, pairs
 from tests.support.lab_session import LabSession
-from tests.support.lvm_server import POOL, LvmServer, step
+from tests.support.lvm_server import DISK_MIB, POOL, LvmServer
 from tests.support.roles import Step
 
 NAME = "bench-lvm"
@@ -41,8 +41,8 @@ def cloning(server: LvmServer, source: str, count: int, *, single: bool = False)
     """What the clones take, in one call or one by one; they are removed again."""
     volumes = clones(source, count)
     calls = [[volume] for volume in volumes] if single else [volumes]
-    taken = seconds(server, *(step("volume_clone", *call) for call in calls))
-    seconds(server, step("volume_remove", *volumes))
+    taken = seconds(server, *(server.step("volume_clone", *call) for call in calls))
+    seconds(server, server.step("volume_remove", *volumes))
     print(f"  {count} of {source}, {'one by one' if single else 'in one call'}: {taken:.1f} s", flush=True)
     return taken
 
@@ -53,9 +53,9 @@ def main() -> None:
     with LabSession(NAME) as lab, tempfile.TemporaryDirectory() as directory:
         lab.up(nodes=0)
         server = LvmServer(lab, Path(directory))
-        disk = server.attach_disk()
+        disk = server.attach_disk(DISK_MIB)
         assert server.verb("prepare", storage_lvm_disks=[disk], **POOL).changed
-        seconds(server, step("volume_create", SMALL | {"presents": "block"}, LARGE | {"presents": "block"}))
+        seconds(server, server.step("volume_create", SMALL | {"presents": "block"}, LARGE | {"presents": "block"}))
         for volume in (SMALL, LARGE):
             part = f"{int(str(volume['size_mib'])) // 8}M"
             lab.on_storage("sh", "-c", f"head -c {part} /dev/urandom >/dev/vg0/{volume['name']}; sync")

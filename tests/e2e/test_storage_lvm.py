@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab_session import LabSession
-from tests.support.lvm_server import GROUP, MOUNTED, POOL, LvmServer, step
+from tests.support.lvm_server import DISK_MIB, GROUP, MOUNTED, POOL, LvmServer
 
 pytestmark = pytest.mark.extended
 FILES = {"presents": "filesystem"}
@@ -28,7 +28,7 @@ def lab() -> Iterator[LabSession]:
 def server(lab: LabSession, tmp_path_factory: pytest.TempPathFactory) -> LvmServer:
     """Its storage server with a volume group on a disk of its own, made only when that is allowed."""
     made = LvmServer(lab, tmp_path_factory.mktemp("lvm"))
-    disk = made.attach_disk()
+    disk = made.attach_disk(DISK_MIB)
     lab.on_storage("mkfs.ext4", "-q", disk)
     named = {"storage_lvm_disks": [disk]}
     assert "Name the disks" in made.verb("prepare", **POOL).failed
@@ -68,16 +68,16 @@ def test_mounted_volumes(kind: str, server: LvmServer, archive: str) -> None:
     sizes = [{"name": web, "size_mib": 600}]
     outcomes = server.steps(
         [
-            step("volume_create", volume, check=True),
-            step("volume_create", volume),
-            step("volume_create", volume),
-            step("volume_clone", clone),
-            step("volume_snapshot", snapshot),
-            step("volume_clone", clone),
-            step("volume_snapshot", snapshot, check=True),
-            step("volume_resize", *sizes),
-            step("volume_resize", *sizes),
-            step("volume_list"),
+            server.step("volume_create", volume, check=True),
+            server.step("volume_create", volume),
+            server.step("volume_create", volume),
+            server.step("volume_clone", clone),
+            server.step("volume_snapshot", snapshot),
+            server.step("volume_clone", clone),
+            server.step("volume_snapshot", snapshot, check=True),
+            server.step("volume_resize", *sizes),
+            server.step("volume_resize", *sizes),
+            server.step("volume_list"),
         ],
         {"storage_lvm_filesystem": kind},
     )
@@ -103,14 +103,20 @@ def test_mounted_volumes(kind: str, server: LvmServer, archive: str) -> None:
 def test_block_volumes_in_use_are_not_removed(server: LvmServer) -> None:
     golden = {"name": "golden", "presents": "block", "size_mib": 300}
     clone = {"name": "web", "source": "golden"}
-    made = server.steps([step("volume_create", golden), step("volume_clone", clone), step("volume_snapshot", clone)])
+    made = server.steps(
+        [
+            server.step("volume_create", golden),
+            server.step("volume_clone", clone),
+            server.step("volume_snapshot", clone),
+        ]
+    )
     assert [outcome.changed for outcome in made[:2]] == [True, True]
     assert "is no snapshot" in made[2].failed
     server.lab.on_storage("losetup", "/dev/loop7", f"{GROUP}/web")
     refused = server.verb("volume_remove", {"name": "golden"}, {"name": "web"})
     assert "Volume web is in use: a target" in refused.failed
     server.lab.on_storage("losetup", "--detach", "/dev/loop7")
-    outcomes = server.steps([step("volume_remove", {"name": "golden"}), step("volume_list")])
+    outcomes = server.steps([server.step("volume_remove", {"name": "golden"}), server.step("volume_list")])
     assert outcomes[0].changed
     assert {item["name"]: item["source"] for item in outcomes[1].items}["web"] is None, "it outlives its source"
 
@@ -120,13 +126,13 @@ def test_classic_volumes(server: LvmServer, archive: str) -> None:
     clone, snapshot = ({"name": name, "source": "classic"} for name in ("classic-copy", "classic-snap"))
     outcomes = server.steps(
         [
-            step("volume_create", volume),
-            step("volume_clone", clone),
-            step("volume_snapshot", snapshot),
-            step("volume_snapshot", snapshot),
-            step("volume_remove", {"name": "classic"}),
-            step("volume_resize", {"name": "classic", "size_mib": 300}),
-            step("volume_resize", {"name": "classic-copy", "size_mib": 300}),
+            server.step("volume_create", volume),
+            server.step("volume_clone", clone),
+            server.step("volume_snapshot", snapshot),
+            server.step("volume_snapshot", snapshot),
+            server.step("volume_remove", {"name": "classic"}),
+            server.step("volume_resize", {"name": "classic", "size_mib": 300}),
+            server.step("volume_resize", {"name": "classic-copy", "size_mib": 300}),
         ],
         {"storage_lvm_thin": False},
     )
@@ -167,7 +173,7 @@ def test_a_killed_run_is_finished_by_the_next(server: LvmServer, tmp_path: Path)
     assert failed[0], "it was killed"
     assert unfinished(server) == ["killed"]
     listed, made, again = server.steps(
-        [step("volume_list"), step("volume_create", volume), step("volume_create", volume)]
+        [server.step("volume_list"), server.step("volume_create", volume), server.step("volume_create", volume)]
     )
     assert "killed" not in {item["name"] for item in listed.items}
     assert (made.changed, again.changed) == (True, False)
@@ -193,11 +199,13 @@ def test_all_is_back_after_a_reboot(server: LvmServer) -> None:
     server.lab.on_storage("sh", "-c", "systemctl reboot & sleep 1")
     server.lab.wait("the storage server", rebooted)
     server.lab.wait("the mounts", lambda: mounts() == there)
-    outcomes = server.steps([step("volume_list"), step("prepare")])
+    outcomes = server.steps([server.step("volume_list"), server.step("prepare")])
     assert [{**item, "used_mib": 0} for item in outcomes[0].items] == [{**item, "used_mib": 0} for item in listed]
     assert not outcomes[1].changed
     volumes = [{"name": item["name"]} for item in listed]
-    removed = server.steps([step("volume_remove", *volumes), step("volume_remove", *volumes), step("volume_list")])
+    removed = server.steps(
+        [server.step("volume_remove", *volumes), server.step("volume_remove", *volumes), server.step("volume_list")]
+    )
     assert [outcome.changed for outcome in removed] == [True, False, False]
     assert removed[2].items == []
     assert mounts() == set()

@@ -19,7 +19,8 @@ def params(base: Path) -> dict[str, Any]:
     (recipe / "root/etc/name").write_text("x\n")
     (recipe / "packages").write_text("# comment\nkernel\n\nssh\n")
     (recipe / "customize.sh").write_text("true\n")
-    return {"recipe_dir": str(recipe), "suite": "s", "size_mib": 1, "cache_dir": str(base / "cache"), "timeout_s": 5}
+    cache = str(base / "cache")
+    return {"recipe_dir": str(recipe), "additions": [], "suite": "s", "size_mib": 1, "cache_dir": cache, "timeout_s": 5}
 
 
 def bootstrap(argv: list[str]) -> str:
@@ -61,6 +62,24 @@ def test_another_recipe_is_another_image(tmp_path: Path, change: str) -> None:
     assert lab_image.ensure(wanted, True)["image"] != before
 
 
+def test_additions_are_built_in_under_a_key_of_their_own(tmp_path: Path, played: Callable[..., Any]) -> None:
+    runner, wanted, plain = builder(played), params(tmp_path), lab_image.ensure(params(tmp_path), True)
+    addition = tmp_path / "addition"
+    (addition / "root").mkdir(parents=True)
+    (addition / "packages").write_text("zfs\n")
+    (addition / "components").write_text("# not free of strings\ncontrib\n")
+    (addition / "customize.sh").write_text("true\n")
+    made = lab_image.ensure(wanted | {"additions": [str(addition)]}, False, runner)
+    assert made["changed"]
+    assert made["digest"] != plain["digest"]
+    assert "--include=kernel,ssh,zfs " in runner.commands[0]
+    assert "--components=main,contrib " in runner.commands[0]
+    hooks = [runner.commands[0].index(f"upload {place}/customize.sh") for place in (wanted["recipe_dir"], addition)]
+    assert hooks == sorted(hooks)
+    (addition / "customize.sh").write_text("false\n")
+    assert lab_image.ensure(wanted | {"additions": [str(addition)]}, True)["digest"] != made["digest"]
+
+
 def test_a_failed_build_leaves_nothing(tmp_path: Path, played: Callable[..., Any]) -> None:
     runner = builder(played)
     runner.answers["mkfs.ext4"] = CommandError(["mkfs.ext4"], 1, "no space")
@@ -84,7 +103,10 @@ def test_check_mode_builds_nothing(tmp_path: Path, played: Callable[..., Any]) -
     assert (runner.commands, (tmp_path / "cache").exists()) == ([], False)
 
 
-def test_recipe_of_the_collection_is_sorted_and_whole() -> None:
+def test_recipes_of_the_collection_are_sorted_and_whole() -> None:
+    for recipe in RECIPE.parent.iterdir():
+        listed = lab_image.packages((recipe / "packages").read_text())
+        assert listed == sorted(set(listed))
+        assert {path.name for path in recipe.iterdir()} >= {"packages", "root", "customize.sh"}
     names = lab_image.packages((RECIPE / "packages").read_text())
-    assert names == sorted(set(names))
     assert {"linux-image-cloud-amd64", "openssh-server", "python3", "nfs-kernel-server"} <= set(names)

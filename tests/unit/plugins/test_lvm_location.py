@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.openqrm.datacenter.plugins.module_utils import lvm_groups
+from ansible_collections.openqrm.datacenter.plugins.module_utils import disks, lvm_groups
 from ansible_collections.openqrm.datacenter.plugins.module_utils.lvm_groups import Groups
 from ansible_collections.openqrm.datacenter.plugins.modules import lvm_location
 
@@ -79,8 +79,9 @@ class Server:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """A server on which the module runs."""
     made = Server(tmp_path)
-    real = lvm_groups.device_number
-    monkeypatch.setattr(lvm_groups, "device_number", lambda group, path: made.numbers.get(path) or real(group, path))
+    real = disks.device_number
+    for module in (disks, lvm_groups):
+        monkeypatch.setattr(module, "device_number", lambda label, path: made.numbers.get(path) or real(label, path))
     monkeypatch.setattr(lvm_location, "Groups", lambda options: Groups(options, made.command, str(tmp_path)))
     return made
 
