@@ -342,17 +342,18 @@ class ZfsVolumes(Backend):
 
     def _destroy(self, names):
         """Destroy datasets with their snapshots, in order."""
-        known = None
+        known, gone = None, set()
         for name in names:
             if known is None:  # at first, and where a promotion has moved some
-                known = read_snapshots(names[names.index(name) :], command=self._command)
-            snapshots = [each for each in known if each.dataset == name]
-            if self._destroy_one(name, snapshots):
+                known = read_snapshots([each for each in names if each not in gone], command=self._command)
+            promoted = self._destroy_one(name, [without(each, gone) for each in known if each.dataset == name])
+            gone.add(name)
+            if promoted:
                 known = None
 
     def _destroy_one(self, name, snapshots):
         """Destroy a dataset. Snapshots that have clones go to the clone of the newest one; return whether some did."""
-        spare = [snapshot.name for snapshot in snapshots if not snapshot.clones]
+        spare = [snapshot.name for snapshot in snapshots if not snapshot.clones and not snapshot.deferred]
         if spare:
             self._run("zfs", "destroy", f"{name}@{','.join(spare)}")
         cloned = [snapshot for snapshot in snapshots if snapshot.clones]
@@ -386,6 +387,11 @@ def release(datasets, recursive=False, command=run):
             names.setdefault(snapshot.dataset, []).append(snapshot.name)
     for dataset, found in names.items():
         command(["zfs", "destroy", "-d", f"{dataset}@{','.join(found)}"], timeout_s=600)
+
+
+def without(snapshot, gone):
+    """Return the Snapshot without clones that are gone. A deferred one has gone with the last of them."""
+    return snapshot._replace(clones=tuple(each for each in snapshot.clones if each not in gone))
 
 
 def new_options(volume):

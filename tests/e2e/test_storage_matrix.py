@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from openqrm.types import TypeRegistry
 
 from tests.support.lab_session import RECIPE, LabSession
 from tests.support.storage_matrix import record
@@ -19,15 +20,20 @@ pytestmark = pytest.mark.extended
 
 NAME = "e2e-matrix"
 SIZE_MIB = 1536
-GROUP, LOOP = "matrix", "/dev/loop7"
-LOCATIONS = {"lvm": f"/dev/{GROUP}", "file": "/srv/openqrm/files", "btrfs": "/srv/btrfs/volumes"}
+GROUP, LOOP, ZFS_LOOP = "matrix", "/dev/loop7", "/dev/loop6"
+LOCATIONS = {
+    "lvm": f"/dev/{GROUP}",
+    "file": "/srv/openqrm/files",
+    "btrfs": "/srv/btrfs/volumes",
+    "zfs": f"{GROUP}/volumes",
+}
 # What the roles are told of the storage server, as an operator does in host_vars.
-SETTINGS = {"storage_lvm_disks": [LOOP], "storage_lvm_pool_percent": 90}
+SETTINGS = {"storage_lvm_disks": [LOOP], "storage_lvm_pool_percent": 90, "storage_zfs_disks": [ZFS_LOOP]}
 DISKS = f"""
 set -e
 mkdir -p /srv/openqrm/disks /srv/btrfs && cd /srv/openqrm/disks
-truncate -s 8G lvm btrfs
-losetup {LOOP} lvm
+truncate -s 8G lvm btrfs zfs
+losetup {LOOP} lvm && losetup {ZFS_LOOP} zfs
 mkfs.btrfs -q btrfs && mount -o loop btrfs /srv/btrfs
 """
 PAIRS = [
@@ -40,14 +46,16 @@ PAIRS = [
     ("lvm", "nvme_tcp"),
     ("file", "aoe"),
     ("file", "iscsi/tgt"),  # the method, and what serves it where that is not its default
+    ("zfs", "nfs"),
+    ("zfs", "iscsi"),
 ]
 
 
 @pytest.fixture(scope="module")
 def matrix() -> Iterator[LabSession]:
-    """A lab with a machine, and a storage server that has a disk for LVM, one with btrfs, and a directory for files."""
+    """A lab with a machine, and a storage server with disks for LVM and ZFS, one with btrfs, and a place for files."""
     with LabSession(NAME) as session:
-        session.up(1, "bios")
+        session.play_up({"lab_nodes": 1, "lab_node_firmware": ["bios"], "lab_storage_zfs": True})
         session.prepare()
         session.on_storage("sh", "-c", DISKS)
         variables = session.directory / "inventory/host_vars"
@@ -116,12 +124,11 @@ def grants(lab: LabSession, method: str, directory: Path) -> list[dict[str, Any]
 
 def access_log(lab: LabSession, backend: str, method: str, volume: str) -> str:
     """What the web server of a system that was stopped has written to its root."""
-    place = f"{LOCATIONS[backend]}/{volume}"
+    places = TypeRegistry.load([]).types["storage", backend].volume_path
+    place = places["filesystem" if method == "nfs" else "block"].format(location=LOCATIONS[backend], volume=volume)
     if method == "nfs":
-        root = f"/srv/openqrm/lvm{place}" if backend == "lvm" else place
-        return lab.on_storage("cat", f"{root}/var/log/nginx/access.log")
-    device = f"{place}.raw" if backend == "file" else place
-    script = f"mkdir -p /mnt/look && mount -o ro{',loop' if backend == 'file' else ''} {device} /mnt/look && "
+        return lab.on_storage("cat", f"{place}/var/log/nginx/access.log")
+    script = f"mkdir -p /mnt/look && mount -o ro{',loop' if backend == 'file' else ''} {place} /mnt/look && "
     script += "cat /mnt/look/var/log/nginx/access.log; umount /mnt/look"
     return lab.on_storage("sh", "-c", script)
 

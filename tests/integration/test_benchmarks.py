@@ -25,7 +25,14 @@ RUNS = {
     "bench_tree": ("--resources 20 --rounds 2", 1),
 }
 # Needs a lab with real machines; tests/e2e has what it does.
-LAB = {"bench_grants", "bench_local", "bench_lvm_clones", "bench_root_throughput", "bench_takeover"}
+LAB = {
+    "bench_grants",
+    "bench_local",
+    "bench_lvm_clones",
+    "bench_root_throughput",
+    "bench_takeover",
+    "bench_zfs_clones",
+}
 VERDICT = re.compile(r"^.+ bar .+: (met|NOT MET)$", re.MULTILINE)
 NOT_MET = 3
 

@@ -26,6 +26,7 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils import (
     nvmet,
     tgt,
     volumes,
+    zfs_volumes,
 )
 from ansible_collections.openqrm.datacenter.plugins.modules import image_build
 from hypothesis import given, settings
@@ -249,6 +250,7 @@ def test_modules_refuse_hostile_names_before_any_command(text: str) -> None:
         file_volumes.Files(command=run),
         btrfs_volumes.Btrfs(command=run),
         lvm_volumes.LvmVolumes({"filesystem": "ext4", "timeout_s": 1}, command=run),
+        zfs_volumes.ZfsVolumes({"filesystem": "ext4", "timeout_s": 1}, command=run),
     ]
     targets = [
         lio.LioServer("/nowhere", 1, []),
