@@ -155,16 +155,15 @@ def test_the_file_system_in_a_block_volume_grows(server: ZfsServer, tmp_path: Pa
 
 
 def test_a_full_location_takes_nothing(server: ZfsServer) -> None:
-    server.lab.on_storage("zfs", "set", "quota=64M", LOCATION)
     assert server.verb("volume_create", {"name": "big"}).changed
-    filling = f"dd if=/dev/urandom of={MOUNTED}/big/x bs=1M count=60 conv=fsync 2>&1"
-    server.lab.on_storage("sh", "-c", filling)
+    server.lab.on_storage("dd", "if=/dev/urandom", f"of={MOUNTED}/big/x", "bs=1M", "count=30", "conv=fsync")
+    server.lab.on_storage("zfs", "set", "quota=32M", LOCATION)  # not before: ZFS takes its time near a quota
     refused = server.verb("volume_create", {"name": "more"})
     assert "dataset tank/openqrm of " in refused.failed
     assert "the limit is 90 %" in refused.failed
     space = server.verb("space").items[0]
     assert (space["what"], space["used_percent"] > 90) == (f"dataset {LOCATION}", True)
-    server.lab.on_storage("zfs", "inherit", "quota", LOCATION)
+    server.lab.on_storage("zfs", "set", "quota=none", LOCATION)
     assert server.verb("volume_remove", {"name": "big"}).changed
 
 
