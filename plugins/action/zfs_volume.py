@@ -9,4 +9,6 @@ from ansible_collections.openqrm.datacenter.plugins.plugin_utils.volumes import 
 
 
 class ActionModule(VolumeAction):
-    """Runs the module."""
+    """Runs the module. A location is no directory."""
+
+    STAGING = "/var/cache"

@@ -64,6 +64,10 @@ options:
         description: Whether a new volume is a snapshot of its O(volumes[].source), which stays as it is.
         type: bool
         default: false
+  staging:
+    description: Directory on the managed host for the copies of archives.
+    type: path
+    default: /var/cache
 extends_documentation_fragment:
   - openqrm.datacenter.volumes
 """
@@ -73,7 +77,6 @@ EXAMPLES = r"""
   openqrm.datacenter.zfs_volume:
     volumes:
       - {name: golden, location: tank/openqrm, archive: /var/cache/golden.tar.zst}
-    staging: /var/tmp
 
 - name: Clone it
   openqrm.datacenter.zfs_volume:
@@ -114,7 +117,7 @@ def main():
     """Run the module."""
     carry_out(
         lambda options: ZfsVolumes(options, with_unfinished=options["state"] == "absent"),
-        own=OPTIONS,
+        own=dict(OPTIONS, staging={"type": "path", "default": "/var/cache"}),
         presents=ZfsVolumes.PRESENTS,
         location="str",
     )

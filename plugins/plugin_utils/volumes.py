@@ -17,7 +17,11 @@ class VolumeAction(ActionBase):
     """Runs the module of its own name, with the archives on the managed host that the missing volumes need.
 
     A copy is named by its path on the controller, so that one that a killed run left is used or replaced by the next.
+
+    ``STAGING``: where copies go without the option ``staging``; empty for the location of the volume.
     """
+
+    STAGING = ""
 
     _supports_check_mode = True
     _requires_connection = True
@@ -57,7 +61,7 @@ class VolumeAction(ActionBase):
         for volume, item in zip(volumes, items, strict=True):
             archive = volume.get("archive")
             if archive and item["changed"] and archive not in copies:
-                staging = self._task.args.get("staging") or item["location"]
+                staging = self._task.args.get("staging") or self.STAGING or item["location"]
                 copies[archive] = f"{staging}/.archive.{hashlib.sha256(str(archive).encode()).hexdigest()}"
         for archive in copies:
             if not Path(archive).is_file():
