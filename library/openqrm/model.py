@@ -20,6 +20,12 @@ class Nic:
     address: str = ""
 
 
+# Modes of machines that run a system of their own, from their own disk or from a volume that their firmware booted. It
+# has no agent, so they report nothing: the controller says that they are in this mode.
+LOCAL, SAN = "local", "san"
+UNHEARD_MODES = (LOCAL, SAN)
+
+
 @dataclass(frozen=True)
 class Resource:
     """A machine with CPU and memory. `type` is `physical` or `<technology>_vm`; sizes are what discovery found.

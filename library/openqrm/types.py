@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from openqrm.errors import ConfigError, NotFoundError
+from openqrm.model import LOCAL, SAN
 from openqrm.paths import COLLECTION, collection_root
 
 FAMILIES = ("storage", "deployment", "hypervisor", "power", "service", "plugin")
@@ -52,7 +53,7 @@ _REQUIRED = {
 _CHOICES = {
     "presents": ("filesystem", "block"),
     "needs": ("filesystem", "block", "nothing"),
-    "boot_mode": ("network_root", "san", "local", "memory"),
+    "boot_mode": ("network_root", SAN, LOCAL, "memory"),
     "capabilities": ("clone", "snapshot", "resize"),
     "hooks": HOOKS,
 }
@@ -212,6 +213,8 @@ def _checked(path: Path, data: dict[str, Any]) -> dict[str, Any]:
             raise _wrong(path, key, f"is missing; family {family} needs it")
     for key, value in data.items():
         _check_value(path, key, value)
+    if data.get("boot_mode") == SAN and "uri" not in data.get("manifest", {}):
+        raise _wrong(path, "manifest", "has no uri, which boot mode san needs")
     expected = f"{family}_{data['type']}"
     if path.parent.parent.name != expected:
         raise _wrong(path, "type", f"is {data['type']}, so the role must be named {expected}")

@@ -64,11 +64,14 @@ def clients_at(namespace: str, bridge: str, server: str, addresses: Mapping[str,
         ]
 
 
-def target_at(method: str, location: str, address: str, clients: Sequence[Client], **more: Any) -> MethodTarget:
-    """A method of this collection, with volumes at the location."""
+def target_at(
+    method: str, location: str, address: str, clients: Sequence[Client], program: str = "", **more: Any
+) -> MethodTarget:
+    """A method of this collection, with volumes at the location; `program`: the method whose client it has, if not its
+    own."""
     info = type_of(f"{COLLECTION}.deployment_{method}", "deployment")
     storage = type_of(STORAGES[info.needs])
-    return MethodTarget(info, storage, location, address, *clients, own_program(method), **more)
+    return MethodTarget(info, storage, location, address, *clients, own_program(program or method), **more)
 
 
 @contextlib.contextmanager

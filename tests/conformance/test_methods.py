@@ -19,9 +19,9 @@ from tests.conformance.script import Conformance
 from tests.support.roles import LOCALHOST, Host
 
 # Methods that need a server's own kernel, as iscsi with LIO does, too: tests/e2e/test_methods_conformance.py has them.
-ELSEWHERE = {"nvme_tcp"}
-# Methods whose roles have deployment_nfs do all that they do on a server; no client of tmpfs ever writes.
-BY_NFS = {"local", "tmpfs"}
+ELSEWHERE = {"nvme_tcp", "sanboot"}
+# Methods whose roles have that of nfs or aoe do all that they do on a server; no client of tmpfs ever writes.
+BY_OTHERS = {"local", "tmpfs", "sanboot_aoe"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -75,4 +75,4 @@ def test_deployment_method(method: Conformance, case: str) -> None:
 
 def test_all_methods_of_the_collection_are_held_against_the_suite() -> None:
     methods = {info.name for info in TypeRegistry.load([]).family("deployment") if info.needs != "nothing"}
-    assert methods == LOCAL.keys() | ELSEWHERE | BY_NFS
+    assert methods == LOCAL.keys() | ELSEWHERE | BY_OTHERS

@@ -166,6 +166,16 @@ def test_wrong_metadata_names_file_and_key(case: str, tmp_path: Path) -> None:
     assert expected in error.value.message
 
 
+@pytest.mark.parametrize("manifest", [{}, {"initiator": "{client_iqn}"}])
+def test_what_firmware_boots_has_a_uri(manifest: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "deployment_x/meta/openqrm.yml"
+    path.parent.mkdir(parents=True)
+    content = {"family": "deployment", "type": "x", "description": "d", "needs": "block", "boot_mode": "san"}
+    path.write_text(yaml.safe_dump(content | {"manifest": manifest}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="key manifest has no uri, which boot mode san needs"):
+        read_type(path)
+
+
 @pytest.mark.parametrize("text", ["[]", "family: [", ""])
 def test_metadata_that_is_no_mapping_names_the_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "storage_x/meta/openqrm.yml"

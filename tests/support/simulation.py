@@ -29,7 +29,7 @@ from ansible_collections.openqrm.datacenter.plugins.modules import boot_file
 from ansible_collections.openqrm.datacenter.plugins.plugin_utils import fake
 from openqrm import fakenode
 from openqrm.boot import tree
-from openqrm.boot.manifest import sha256
+from openqrm.boot.manifest import client, sha256
 from openqrm.config import Config, Deadlines
 from openqrm.datacenter import Datacenter
 from openqrm.model import Appliance, Image, Kernel, Nic, Operation, Order, Requirements, Resource, Storage, Volume
@@ -39,16 +39,23 @@ from openqrm.store import Store, Writer, open_store, upgrade
 
 FAKES: Mapping[str, Any] = {
     "storage_fake": fake_storage.ActionModule,
+    "storage_file": fake_storage.ActionModule,
     "deployment_fake": fake_deployment.ActionModule,
     "deployment_local_root": fake_deployment.ActionModule,
     "deployment_adopted": fake_deployment.ActionModule,
     "deployment_local": fake_deployment.ActionModule,
+    "deployment_sanboot": fake_deployment.ActionModule,
+    "deployment_sanboot_aoe": fake_deployment.ActionModule,
     "hypervisor_fake": fake_hypervisor.ActionModule,
     "power_fake": fake_power.ActionModule,
 }
 KERNEL = Kernel(0, "default", "6.1.0", "x86_64", "a" * 64, "b" * 64, "c" * 64)
 OTHER_KERNEL = Kernel(0, "other", "6.6.0", "x86_64", "d" * 64, "e" * 64, "f" * 64)
 LOCATION = "/srv/fake"
+# A storage of block volumes that a test may add; on the same server.
+BLOCKS = "blocks"
+# Deployments whose systems openQRM hears nothing of.
+UNHEARD = ("local", "adopted", "sanboot", "sanboot_aoe")
 # As many as playbooks/plan_apply.yml has.
 ROUNDS = 7
 HUNG = "it took longer than its deadline"
@@ -174,21 +181,27 @@ class Center:
         bound = {row.resource: row for row in tx.assignments()}
         images = {image.name: image for image in tx.images()}
         resources = {resource.name: resource for resource in tx.resources()}
-        local = {image.name for image in images.values() if image.deployment in ("local", "adopted")}
+        local = {image.name for image in images.values() if image.deployment in UNHEARD}
         on_disk = {name for name, row in bound.items() if row.image in local}
         granted = {name: row for name, row in bound.items() if images[row.image].deployment != "adopted"}
-        grants = {f"{LOCATION}/{images[row.image].volume} {resources[name].address}" for name, row in granted.items()}
-        kinds = ("", "_local", "_local_root")
+        grants = {f"{_path(images[row.image])} {client(resources[name])['address']}" for name, row in granted.items()}
+        kinds = ("", "_local", "_local_root", "_sanboot", "_sanboot_aoe")
         there = {grant for kind in kinds for grant in self.fakes(f"deployment{kind}", "san1")}
         yield from _differences("grant", there, grants)
         volumes = {f"{LOCATION}/{volume.name}" for volume in tx.volumes()}
-        kept = {key for key, record in self.fakes("storage", "san1").items() if record["kind"] == "volume"}
+        objects = self.fakes("storage", "san1") | self.fakes("storage_file", "san1")
+        kept = {key for key, record in objects.items() if record["kind"] == "volume"}
         yield from _differences("volume", kept, volumes)
         possible = {name for resource in resources.values() for name in tree.node_names(resource.boot_mac)}
         wanted = {name for resource in bound for name in tree.node_names(resources[resource].boot_mac)}
         wanted -= {tree.manifest_name(resources[name].boot_mac) for name in on_disk}
         there = {name for name in possible if (self.root / "boot" / name).exists()}
         yield from _differences("boot file", there, wanted)
+
+
+def _path(image: Image) -> str:
+    """Where the image's volume is on its server: storages of block volumes keep files."""
+    return f"{LOCATION}/{image.volume}{'.raw' if image.storage == BLOCKS else ''}"
 
 
 def _differences(what: str, there: set[str], wanted: set[str]) -> Iterator[str]:

@@ -176,9 +176,18 @@ ARGUMENTS = st.from_regex(names.KERNEL_ARGS, fullmatch=True)
 URLS = st.from_regex(names.URL, fullmatch=True)
 
 
+# Of a volume: MACs, addresses and names, each checked where it comes from, and a digest-like name of a file.
+SAN = {
+    "file": "52-54-00-00-00-01",
+    "uris": ["iscsi:10.78.0.10::::iqn.2010-09.com.openqrm:san1.web01-0"],
+    "initiator": "iqn.2010-09.com.openqrm:node01",
+    "nic": {"mac": "52:54:00:00:00:02", "address": "10.78.0.101", "netmask": "255.255.255.0"},
+}
+
+
 def variables(kernel: Kernel, url: str = "http://10.77.0.1") -> dict[str, object]:
     """What templates are rendered with."""
-    return tree.variables(Config(boot=Boot(url=url, tls_url=url)), kernel)
+    return tree.variables(Config(boot=Boot(url=url, tls_url=url)), kernel) | {"san": SAN}
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,6 +194,32 @@ def client(resource: Resource) -> dict[str, str]:
         "iqn": f"iqn.2010-09.com.openqrm:{resource.name.replace('_', ':')}",
         "nqn": f"nqn.2010-09.com.openqrm:{resource.name}",
     }
+
+
+def san_words(resource: Resource, root: Root, appliance: str, member: int) -> dict[str, object]:
+    """What the boot entry says of a volume that a machine boots as its disk: `uris` of its portals, `initiator`, and
+    the `nic` of the storage network (`mac`, `address`, `netmask`), None for the boot NIC.
+
+    Raises: InvalidValueError where an address is not one of IPv4.
+    """
+    parameters = root.parameters(placeholders(resource, root, appliance, member))
+    nic = storage_nic(resource)
+    _check_ipv4(f"Storage {root.storage.name}: address", root.storage.address)
+    words: dict[str, object] = {"uris": parameters["uri"].split(), "initiator": parameters.get("initiator", "")}
+    if nic is None:
+        return words | {"nic": None}
+    interface = _check_ipv4(f"Resource {resource.name}: address of its storage NIC", nic.address)
+    return words | {"nic": {"mac": nic.mac, "address": str(interface.ip), "netmask": str(interface.netmask)}}
+
+
+def _check_ipv4(what: str, address: str) -> ipaddress.IPv4Interface:
+    interface = ipaddress.ip_interface(address)
+    if not isinstance(interface, ipaddress.IPv4Interface):
+        raise InvalidValueError(
+            f"{what} {address} is not of IPv4, which is what boot loaders have for volumes.",
+            remedy="Give it an IPv4 address, or use a deployment whose root the node's system mounts, as iscsi.",
+        )
+    return interface
 
 
 def placeholders(resource: Resource, root: Root, appliance: str, member: int) -> dict[str, str]:

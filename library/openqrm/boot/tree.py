@@ -88,10 +88,19 @@ def boot_entries(config: Config, mac: str, kernel: Kernel) -> list[Entry]:
 def local_entries(config: Config, mac: str) -> list[Entry]:
     """The boot entry of a node that boots its own disk, in the form of each boot loader; without one it boots the
     default entry."""
-    words = {"boot_url": config.boot.url}
+    return _other_entries(config, mac, "local", {"boot_url": config.boot.url})
+
+
+def san_entries(config: Config, mac: str, san: Mapping[str, object]) -> list[Entry]:
+    """The boot entry of a node that boots a volume as its disk, in the form of each boot loader. `san`: what
+    `openqrm.boot.manifest.san_words` says."""
+    return _other_entries(config, mac, "san", {"boot_url": config.boot.url, "san": {"file": file_name(mac), **san}})
+
+
+def _other_entries(config: Config, mac: str, form: str, words: Mapping[str, object]) -> list[Entry]:
     names = entry_names(mac)
     return [
-        entry(config, names[template], render(template.replace("/node.", "/local."), words))
+        entry(config, names[template], render(template.replace("/node.", f"/{form}."), words))
         for template in sorted(names)
     ]
 

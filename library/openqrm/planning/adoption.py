@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from openqrm.boot import tree
 from openqrm.errors import ConflictError, InvalidValueError, StateError
-from openqrm.model import Appliance, Image, Plan, Requirements, Resource, Volume
+from openqrm.model import LOCAL, Appliance, Image, Plan, Requirements, Resource, Volume
 from openqrm.names import check_name
-from openqrm.planning import disks
 from openqrm.planning.context import Context
 from openqrm.planning.images import create_steps, fields_of, refuse_taken, undo_new
 from openqrm.planning.operations import Step
@@ -96,7 +95,7 @@ def _commit(context: Context, plan: Plan) -> None:
         context.tx.set_state("resource", [resource], state)
     for state in STATES[2:]:
         context.tx.set_state("appliance", [name], state)
-    context.tx.report_all({resource: {"mode": disks.LOCAL}})
+    context.tx.report_all({resource: {"mode": LOCAL}})
     context.tx.add_event("info", f"Adopted: it runs appliance {name} from its own disk.", "resource", resource)
 
 

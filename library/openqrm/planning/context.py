@@ -119,13 +119,7 @@ class Context:
 
     def manifest(self, member: Member) -> str:
         """The text of the member's manifest. Raises: StateError where its root is on an appliance that does not run."""
-        storage = self.storages[member.image.storage]
-        if not storage.address:
-            raise StateError(
-                f"Appliance {member.appliance.name}: storage {storage.name} is served by appliance "
-                f"{appliance_of(storage)}, which does not run.",
-                remedy=f"Run `openqrm appliance start {appliance_of(storage)}` first.",
-            )
+        self.refuse_unserved(member)
         content = manifest.assigned_manifest(
             member.resource,
             member.kernel,
@@ -141,6 +135,17 @@ class Context:
             words = manifest.transfer_words(transfer, member.resource, self.transfer_root(member))
             content["transfer"] = words | {"timeout_s": self.config.deadlines.transfer_s}
         return manifest.encode(content)
+
+    def refuse_unserved(self, member: Member) -> None:
+        """Returns if the member's storage has an address. Raises: StateError where it is on an appliance that does not
+        run."""
+        storage = self.storages[member.image.storage]
+        if not storage.address:
+            raise StateError(
+                f"Appliance {member.appliance.name}: storage {storage.name} is served by appliance "
+                f"{appliance_of(storage)}, which does not run.",
+                remedy=f"Run `openqrm appliance start {appliance_of(storage)}` first.",
+            )
 
     def transfer_root(self, member: Member) -> Root | None:
         """Where the image is that the member's transfer reads or writes, None where it has none."""

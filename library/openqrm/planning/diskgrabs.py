@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from openqrm.disks import check_disk
 from openqrm.errors import InUseError, InvalidValueError, StateError
-from openqrm.model import Image, Plan, Resource
+from openqrm.model import LOCAL, Image, Plan, Resource
 from openqrm.names import check_name
 from openqrm.planning import disks
 from openqrm.planning.context import CONTROLLER, Context
@@ -28,7 +28,7 @@ def _named(context: Context, arguments: Arguments) -> tuple[Resource, Image]:
 
 def _select(context: Context, arguments: Arguments) -> Selection:
     resource, image = _named(context, arguments)
-    if context.types.get("deployment", image.deployment).boot_mode != disks.LOCAL:
+    if context.types.get("deployment", image.deployment).boot_mode != LOCAL:
         raise InvalidValueError(
             f"Image {image.name} is deployed by {image.deployment}, not to local disks.",
             remedy="Create one: openqrm image create NAME --storage STORAGE --deployment local",

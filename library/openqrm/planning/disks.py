@@ -1,7 +1,8 @@
-"""Machines' own disks: an image written to them by a start, read back by a stop, grabbed, and wiped on release.
+"""Machines that boot a system of their own: from their own disk (an image written to it by a start, read back by a
+stop, grabbed, and wiped on release), or from a volume that their firmware takes for a disk, of which nothing is copied.
 
-The idle system does all of it, told by a manifest of mode `disk` that an order names. A machine that boots again while
-it is at it idles and finds its order still there.
+The idle system does all that is done with disks, told by a manifest of mode `disk` that an order names. A machine that
+boots again while it is at it idles and finds its order still there.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from openqrm.boot.arguments import arguments
 from openqrm.boot.manifest import Root, placeholders
 from openqrm.disks import ALL, WIPE, check_wipe, disk_settings
 from openqrm.errors import InvalidValueError, NoResourceError
-from openqrm.model import Resource
+from openqrm.model import LOCAL, UNHEARD_MODES, Resource
 from openqrm.planning.context import CONTROLLER, Context, Member
 from openqrm.planning.operations import NODE, Step
 from openqrm.roots import is_shared
 
-LOCAL = "local"
 DONE, ACCEPTED = ("done",), ("accepted", "done")
 Disk = Mapping[str, object]
 
 
-def boots_locally(context: Context, member: Member) -> bool:
-    """Whether the member's machine boots its own disk."""
-    return context.types.get("deployment", member.image.deployment).boot_mode == LOCAL
+def _boot_mode(context: Context, member: Member) -> str:
+    return context.types.get("deployment", member.image.deployment).boot_mode
+
+
+def boots_unaided(context: Context, member: Member) -> bool:
+    """Whether the member's machine boots a system of its own, which openQRM hears nothing of."""
+    return _boot_mode(context, member) in UNHEARD_MODES
 
 
 def disk_manifest(context: Context, resource: Resource, epoch: int, disk: Disk, root: Root | None = None) -> str:
@@ -81,30 +85,43 @@ def withdraw_step(context: Context, stage: int, resource: Resource, member: str 
 
 
 def deploy_steps(context: Context, publish: int, trigger: int, member: Member) -> list[Step]:
-    """How a start has the image on the machine's disk, and the machine boot that: everything of the boot plane and the
-    node, `publish` and `trigger` being the stages of a start.
+    """How a start has the image on the machine's disk where that is its place, and the machine boot its disk or the
+    volume: everything of the boot plane and the node, `publish` and `trigger` being the stages of a start.
 
-    Raises: InvalidValueError, NoResourceError.
+    Raises: InvalidValueError, NoResourceError, StateError.
     """
     if is_shared(member.appliance.root_mode):
         raise InvalidValueError(
-            f"Appliance {member.appliance.name}: root mode {member.appliance.root_mode} does not go with local disks.",
+            f"Appliance {member.appliance.name}: root mode {member.appliance.root_mode} does not go with deployment "
+            f"{member.image.deployment}, whose system has its disk to itself.",
             remedy="Use root mode read-write.",
         )
     resource, epoch, root = member.resource, member.assignment.epoch, context.root(member.image)
     settings = disk_settings(f"Appliance {member.appliance.name}", member.appliance.parameters)
     steps = [*hook_step(context, publish, root), *_idle_steps(context, trigger, member)]
-    if root.deployment.needs != "nothing":
+    if root.deployment.boot_mode == LOCAL and root.deployment.needs != "nothing":
         disk = {"action": "deploy", "name": settings.disk, "overwrite": settings.overwrite}
         text = disk_manifest(context, resource, epoch, disk, root)
         steps += order_steps(context, trigger + 3, resource, epoch, text, member.name)
-    entries = tree.local_entries(context.config, resource.boot_mac)
-    steps += [context.boot_step(trigger + 7, "present", entry, "absent", member.name) for entry in entries]
+    steps += [
+        context.boot_step(trigger + 7, "present", entry, "absent", member.name) for entry in _entries(context, member)
+    ]
     reboot: dict[str, object] = {"resource": resource.name, "order": "reboot", "epoch": epoch, "manifest": ""}
     wait = reboot | {"states": list(ACCEPTED), "deadline_s": context.config.deadlines.node_up_s}
     steps.append(Step(trigger + 8, CONTROLLER, NODE, "order", reboot, member=member.name))
     steps.append(Step(trigger + 9, CONTROLLER, NODE, "wait_order", wait, member=member.name))
     return steps
+
+
+def _entries(context: Context, member: Member) -> list[tree.Entry]:
+    """The boot entry of a machine that boots its own disk, or the member's volume."""
+    mac = member.resource.boot_mac
+    if _boot_mode(context, member) == LOCAL:
+        return tree.local_entries(context.config, mac)
+    context.refuse_unserved(member)
+    root = context.root(member.image)
+    words = manifest.san_words(member.resource, root, member.appliance.name, member.assignment.member)
+    return tree.san_entries(context.config, mac, words)
 
 
 def _idle_steps(context: Context, stage: int, member: Member) -> list[Step]:
@@ -129,9 +146,10 @@ def _idle_steps(context: Context, stage: int, member: Member) -> list[Step]:
 
 
 def booted(context: Context, members: Sequence[Member]) -> None:
-    """Records that these machines left for their own disks, from where they report nothing."""
-    names = [member.resource.name for member in members if boots_locally(context, member)]
-    context.tx.report_all({name: {"mode": LOCAL, "stage": "", "manifest": ""} for name in names})
+    """Records that these machines left for systems of their own, from where they report nothing."""
+    modes = {member.resource.name: _boot_mode(context, member) for member in members}
+    unheard = {name: mode for name, mode in modes.items() if mode in UNHEARD_MODES}
+    context.tx.report_all({name: {"mode": mode, "stage": "", "manifest": ""} for name, mode in unheard.items()})
 
 
 def return_steps(context: Context, stage: int, member: Member) -> list[Step]:
@@ -143,7 +161,7 @@ def return_steps(context: Context, stage: int, member: Member) -> list[Step]:
     """
     resource = member.resource
     root = context.root(member.image)
-    if resource.mode != LOCAL or not boots_locally(context, member) or root.deployment.needs == "nothing":
+    if resource.mode != LOCAL or _boot_mode(context, member) != LOCAL or root.deployment.needs == "nothing":
         return []
     steps: list[Step] = []
     settings = disk_settings(f"Appliance {member.appliance.name}", member.appliance.parameters)

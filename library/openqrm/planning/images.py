@@ -7,7 +7,7 @@ from typing import Any
 
 from openqrm.errors import ConflictError, InUseError, InvalidValueError, NotFoundError, OpenqrmError
 from openqrm.memoryroots import MEMORY, memory_settings
-from openqrm.model import Image, Plan, Storage, Volume
+from openqrm.model import SAN, Image, Plan, Storage, Volume
 from openqrm.names import check_name, check_parameters, check_size_mib, check_type
 from openqrm.planning import private
 from openqrm.planning.context import Context
@@ -108,6 +108,12 @@ def new_image(context: Context, row: Mapping[str, object]) -> tuple[Image, Volum
     root = context.root(image)
     if root.deployment.boot_mode == MEMORY:
         memory_settings(f"Image {name}", parameters)
+    filled = [key for key in SOURCES if row.get(key)]
+    if root.deployment.boot_mode == SAN and filled:
+        raise InvalidValueError(
+            f"Image {name}: {filled[0]} makes a root file system, but deployment {deployment} boots a whole disk.",
+            remedy="Create it empty, and write a disk with a boot loader to its volume.",
+        )
     return image, volume, root.presents
 
 

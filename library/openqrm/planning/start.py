@@ -188,7 +188,7 @@ def steps(context: Context, members: Sequence[Member], boot: str = "auto") -> li
     volumes = {(volume.storage, volume.name): volume for volume in context.tx.named("volume", names)}
     for member in members:
         result += _storage_steps(context, member, volumes[member.image.storage, member.image.volume])
-        if disks.boots_locally(context, member):
+        if disks.boots_unaided(context, member):
             result += disks.deploy_steps(context, PUBLISH, TRIGGER, member)
             result += [replace(step, member=member.name) for step in address_step(context, member.resource)]
             continue

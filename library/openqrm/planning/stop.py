@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from openqrm.boot import tree
+from openqrm.model import UNHEARD_MODES
 from openqrm.planning import disks
 from openqrm.planning.context import CONTROLLER, Context, Member
 from openqrm.planning.operations import NODE, Step
@@ -37,7 +38,7 @@ def _node_steps(context: Context, member: Member, force: bool) -> list[Step]:
     after a new boot.
     """
     resource = member.resource
-    heard = context.heard_of(resource) and resource.mode != disks.LOCAL
+    heard = context.heard_of(resource) and resource.mode not in UNHEARD_MODES
     if resource.mode == "idle" and heard and resource.state != "starting":
         return []
     deadline = context.config.deadlines

@@ -10,7 +10,18 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from openqrm.errors import InvalidValueError, NotFoundError
-from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Requirements, Resource, Storage, Volume
+from openqrm.model import (
+    UNHEARD_MODES,
+    Appliance,
+    Assignment,
+    Image,
+    Kernel,
+    Nic,
+    Requirements,
+    Resource,
+    Storage,
+    Volume,
+)
 from openqrm.store import schema
 from openqrm.store.access import Rows
 from openqrm.store.identity import IdentityReader
@@ -187,12 +198,12 @@ class ObjectReader(IdentityReader):
     def silent(self, since: datetime) -> list[str]:
         """The names of monitored idle and active resources that were heard of, but not since then.
 
-        What runs from its own disk reports nothing.
+        What runs a system of its own reports nothing.
         """
         table = schema.resources
         where = [
             table.c.monitored.is_(True),
-            table.c.mode != "local",
+            table.c.mode.not_in(UNHEARD_MODES),
             table.c.last_seen < since,
             self._among(table.c.state, ["idle", "active"]),
         ]

@@ -17,6 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 NAMES = (
     *("ipxe/boot.ipxe", "ipxe/node.ipxe", "grub/grub.cfg", "grub/node.grub", "pxelinux/node.pxelinux"),
     *("ipxe/local.ipxe", "grub/local.grub", "pxelinux/local.pxelinux"),
+    *("ipxe/san.ipxe", "grub/san.grub", "pxelinux/san.pxelinux"),
 )
 ENTRIES = ("ipxe/node.ipxe", "grub/node.grub", "pxelinux/node.pxelinux")
 ARGUMENTS = (
@@ -27,7 +28,14 @@ VARIABLES: dict[str, object] = {
     "boot_url": "http://10.77.0.1",
     "kernel": {"name": "default", "version": "6.1.0-1-cloud-amd64", "vmlinuz": "a" * 64, "initramfs": "b" * 64},
     "arguments": ARGUMENTS,
+    "san": {
+        "file": "52-54-00-77-00-01",
+        "uris": [f"iscsi:10.78.0.{end}::::iqn.2010-09.com.openqrm:san1.web01-0" for end in (10, 11)],
+        "initiator": "iqn.2010-09.com.openqrm:node01",
+        "nic": {"mac": "52:54:00:78:00:01", "address": "10.78.0.101", "netmask": "255.255.255.0"},
+    },
 }
+PLAIN_SAN = {"file": "52-54-00-77-00-01", "uris": ["aoe:e1.7"], "initiator": "", "nic": None}
 
 
 def render(name: str, variables: dict[str, object]) -> str:
@@ -50,6 +58,13 @@ def golden(name: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_rendered_file_is_the_golden_file(name: str) -> None:
     assert render(name, VARIABLES) == golden(name)
+
+
+def test_a_volume_that_is_reached_by_the_boot_nic() -> None:
+    text = render("ipxe/san.ipxe", VARIABLES | {"san": PLAIN_SAN})
+    assert text == (GOLDEN / "san-boot-nic.ipxe").read_text()
+    labels = {line[1:] for line in text.splitlines() if line.startswith(":")}
+    assert {words.split()[0] for words in text.split("goto ")[1:]} == labels
 
 
 @pytest.mark.parametrize("name", ENTRIES)
