@@ -24,6 +24,7 @@ ADDRESSES = {"client": "10.78.0.201", "stranger": "10.78.0.202"}
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "nfs": {"variables": {"deployment_nfs_grace_s": 10}, "restart": ("systemctl", "restart", "nfs-server")},
     "iscsi": {},
+    "sanboot": {"program": "iscsi"},
     "nvme_tcp": {"lacks": frozenset({"read_only"})},
     "aoe": {},
 }

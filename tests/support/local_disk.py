@@ -9,11 +9,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 MIB = 1 << 20
+SYSTEM_MIB = 120
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "ext4")
 MBR = Path("/usr/lib/syslinux/mbr/mbr.bin")
 # It counts its boots on its disk. POSTing a command to /cgi-bin/run runs it.
@@ -58,12 +59,13 @@ def make_disk(
         file.truncate(size)
     subprocess.run(
         ["sfdisk", "--quiet", "--no-tell-kernel", disk],
-        input="label: dos\nstart=2048,size=120M,type=83,bootable\n",
+        input=f"label: dos\nstart=2048,size={SYSTEM_MIB}M,type=83,bootable\n",
         text=True,
         check=True,
     )
-    with tempfile.TemporaryDirectory() as work, _partition(disk, Path(work, "mount")) as root:
-        memory = _initramfs(Path(work), modules, version, programs)
+    with tempfile.TemporaryDirectory() as work, partition(disk, Path(work, "mount")) as root:
+        scripts = {"init": INIT.format(modules=" ".join(MODULES)), "lease": LEASE, "www/cgi-bin/run": RUN}
+        memory = make_initramfs(Path(work), modules, version, scripts, MODULES, programs)
         shutil.copy(kernel, root / "vmlinuz")
         shutil.copy(memory, root / "initramfs")
         (root / "boots").write_text("0\n")
@@ -75,10 +77,10 @@ def make_disk(
 
 
 @contextmanager
-def _partition(disk: Path, where: Path) -> Iterator[Path]:
-    """The first partition, with a new file system, mounted."""
+def partition(disk: Path, where: Path, size_mib: int = SYSTEM_MIB) -> Iterator[Path]:
+    """The first partition, of this size, with a new ext4 file system that extlinux and GRUB read, mounted."""
     loop = subprocess.run(
-        ["losetup", "--find", "--show", "--offset", str(MIB), "--sizelimit", str(120 * MIB), disk],
+        ["losetup", "--find", "--show", "--offset", str(MIB), "--sizelimit", str(size_mib * MIB), disk],
         capture_output=True,
         text=True,
         check=True,
@@ -95,22 +97,25 @@ def _partition(disk: Path, where: Path) -> Iterator[Path]:
         subprocess.run(["losetup", "--detach", loop], check=True)
 
 
-def _initramfs(work: Path, modules: Path, version: str, programs: Sequence[str]) -> Path:
-    """The memory of the system: busybox, modules, programs with their libraries, scripts."""
+def make_initramfs(
+    work: Path, modules: Path, version: str, scripts: Mapping[str, str], names: Sequence[str], programs: Sequence[str]
+) -> Path:
+    """A system in memory: busybox, the named kernel modules and those that they need, programs with their libraries,
+    scripts."""
     tree, unpacked = work / "tree", work / "modules"
-    for name in ("bin", "proc", "sys", "dev", "www/cgi-bin", f"lib/modules/{version}"):
+    for name in ("bin", "proc", "sys", "dev", "root", "run", "www/cgi-bin", f"lib/modules/{version}"):
         (tree / name).mkdir(parents=True)
     shutil.copy("/bin/busybox", tree / "bin/busybox")
     subprocess.run(
         ["unsquashfs", "-quiet", "-no-progress", "-dest", unpacked, modules], check=True, capture_output=True
     )
-    for path in _needed(unpacked):
+    for path in _needed(unpacked, names):
         target = tree / f"lib/modules/{version}" / path.relative_to(unpacked)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     for program in programs:
         _copy_program(tree, program)
-    for name, text in (("init", INIT.format(modules=" ".join(MODULES))), ("lease", LEASE), ("www/cgi-bin/run", RUN)):
+    for name, text in scripts.items():
         (tree / name).write_text(text)
         (tree / name).chmod(0o755)
     subprocess.run(["depmod", "-b", tree, version], check=True)
@@ -126,15 +131,15 @@ def _initramfs(work: Path, modules: Path, version: str, programs: Sequence[str])
     return work / "initramfs"
 
 
-def _needed(unpacked: Path) -> set[Path]:
-    """The files of MODULES and of those that they need."""
+def _needed(unpacked: Path, wanted: Sequence[str]) -> set[Path]:
+    """The files of these modules and of those that they need."""
     names = {path.name.split(".ko")[0].replace("-", "_"): path for path in unpacked.rglob("*.ko*")}
     needs = {}
     for line in (unpacked / "modules.dep").read_text().splitlines():
         name, _, others = line.partition(":")
         needs[_name(name)] = [_name(other) for other in others.split()]
     found: set[str] = set()
-    waiting = [name for name in MODULES if name in names]
+    waiting = [name for name in wanted if name in names]
     while waiting:
         name = waiting.pop()
         if name not in found:
