@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from openqrm.boot.manifest import sha256
-from openqrm.planning.recipes import check_recipe
 
-from tests.support.lab_session import LOCATION, RECIPE, STORAGE, LabSession, storage_address
+from tests.support.lab_session import LOCATION, STORAGE, LabSession, storage_address
 from tests.support.storage_matrix import record
 
 pytestmark = pytest.mark.extended
@@ -41,11 +37,9 @@ def lab() -> Iterator[LabSession]:
 def archive(lab: LabSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lab's web server with a witness, as a tar archive."""
     directory = tmp_path_factory.mktemp("archive")
-    recipe = json.dumps(check_recipe("recipe", yaml.safe_load(RECIPE.read_text())), sort_keys=True)
-    built = Path(lab.center.config.cache_dir, "archives", f"{sha256(recipe)}.tar.zst")
     root = directory / "root"
     root.mkdir()
-    subprocess.run(["tar", "-C", root, "-xf", built], check=True, timeout=300)
+    subprocess.run(["tar", "-C", root, "-xf", lab.archive], check=True, timeout=300)
     program, unit = root / "usr/local/sbin/witness", root / "etc/systemd/system/nginx.service.d/witness.conf"
     unit.parent.mkdir(parents=True)
     program.write_text(WITNESS)

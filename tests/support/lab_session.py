@@ -17,10 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from openqrm import lab as labs
+from openqrm.boot.manifest import sha256
 from openqrm.config import load_config
 from openqrm.datacenter import Datacenter
 from openqrm.model import Resource
+from openqrm.planning.recipes import check_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -79,24 +82,22 @@ class LabSession:
             self.center.close()
         self.openqrm("lab", "down", self.name, "--yes", lab=False)
 
-    def prepare(self) -> None:
-        """From the blank lab to idle machines, a storage server and a golden image."""
+    def prepare(self, *names: str) -> None:
+        """From the blank lab to idle machines (those of these names, else all), a storage server and a golden image."""
+        nodes = [node for node in self.nodes if not names or node["name"] in names]
         self.openqrm("kernel", "add", KERNEL, "--package", KERNEL_PACKAGE, "--default")
-        for node in self.nodes:
+        for node in nodes:
             self.openqrm("lab", "power", node["name"], "on")
         address = self.info["storage"]["addresses"][-1]
         storage = ["--type", "directory", "--host", self.info["storage"]["host"], "--location", LOCATION]
         self.openqrm("storage", "add", STORAGE, *storage, "--address", address)
         self.openqrm("image", "create", IMAGE, "--storage", STORAGE, "--deployment", "nfs", "--recipe", str(RECIPE))
-        self.wait("all machines to be idle", self._all_idle, 2 * WAIT_S)
-        for node in self.nodes:
+        self.wait("the machines to be idle", lambda: self.states() == ["idle"] * len(nodes), 2 * WAIT_S)
+        for node in nodes:
             power = [f"address={self.info['bmc_url']}", f"system={node['uuid']}"]
             options = ["--power-driver", "redfish", *(word for pair in power for word in ("--power", pair))]
             console = ["--parameter", f"console_log={node['console']}"]
             self.openqrm("resource", "set", self.resource(node["name"]).name, *options, *console)
-
-    def _all_idle(self) -> bool:
-        return self.states() == ["idle"] * len(self.nodes)
 
     def states(self) -> list[str]:
         """The states of all resources."""
@@ -109,6 +110,12 @@ class LabSession:
     def info(self) -> dict[str, Any]:
         """The content of the lab's `lab.json`."""
         return labs.read_lab(self.directory)
+
+    @property
+    def archive(self) -> Path:
+        """The archive that the golden image was made of."""
+        recipe = json.dumps(check_recipe("recipe", yaml.safe_load(RECIPE.read_text())), sort_keys=True)
+        return Path(self.center.config.cache_dir, "archives", f"{sha256(recipe)}.tar.zst")
 
     @property
     def nodes(self) -> list[dict[str, Any]]:
