@@ -32,8 +32,8 @@ HOOKS = (
     "kernel_add", "assign", "monitor", "ha", "billing",
 )  # fmt: skip
 MANIFEST_PLACEHOLDERS = frozenset({
-    "storage_address", "volume_path", "volume", "location", "target", "aoe_shelf", "aoe_slot", "client_address",
-    "client_iqn", "client_nqn", "client_mac", "appliance", "member", "root_device",
+    "storage_address", "storage_addresses", "volume_path", "volume", "location", "target", "aoe_shelf", "aoe_slot",
+    "client_address", "client_iqn", "client_nqn", "client_mac", "appliance", "member", "root_device",
 })  # fmt: skip
 
 _KEYS = {

@@ -27,11 +27,11 @@ ARTIFACTS = ("vmlinuz", "initramfs", "modules")
 TOOLS = (
     *("dracut", "mksquashfs", "depmod", "zstd", "busybox", "curl", "jq", "dmidecode", "kexec", "mount.nfs", "e2fsck"),
     *("mkfs.ext4", "iscsid", "iscsiadm", "rsync", "tar", "getfattr", "setfattr"),
-    *("dd", "b2sum", "blkdiscard", "blockdev", "wipefs", "sfdisk"),
+    *("dd", "b2sum", "blkdiscard", "blockdev", "wipefs", "sfdisk", "multipathd", "dmsetup"),
 )
 PACKAGES = (
     "dracut-core squashfs-tools kmod zstd busybox-static curl jq dmidecode kexec-tools nfs-common e2fsprogs open-iscsi "
-    "rsync tar attr coreutils util-linux fdisk"
+    "rsync tar attr coreutils util-linux fdisk multipath-tools dmsetup"
 )
 FILESYSTEMS = "ext4 vfat squashfs overlay"
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+\Z")

@@ -236,6 +236,7 @@ class GrantScript(Steps):
         """The manifest's parameters of the grant. Another client takes them as they are, but says its own names."""
         words = {
             "storage_address": self.target.address,
+            "storage_addresses": self.target.address,
             "volume_path": grant["path"],
             "volume": grant["volume"],
             "location": self.target.location,

@@ -17,20 +17,22 @@ installkernel() {
     hostonly='' instmods \
         '=fs/nfs' '=net/sunrpc' overlay squashfs loop 8021q af_packet \
         '=drivers/char/ipmi' dmi-sysfs efivarfs \
-        iscsi_tcp nvme-tcp aoe sd_mod crc32c xfs btrfs
+        iscsi_tcp nvme-tcp aoe sd_mod crc32c xfs btrfs dm_multipath dm_service_time
 }
 
 install() {
     local _script
     inst_multiple busybox curl jq dmidecode kexec mount.nfs blkid kmod modprobe losetup cp
-    inst_multiple iscsid iscsiadm e2fsck
+    inst_multiple iscsid iscsiadm e2fsck multipathd dmsetup
+    inst_multiple -o /lib{,64}/multipath/{libchecktur,libprioconst}.so
+    inst_rules 55-dm.rules 60-persistent-storage-dm.rules 95-dm-notify.rules
     inst_multiple mkfs.ext4
     inst_multiple rsync tar zstd getfattr setfattr
     inst_multiple dd b2sum blkdiscard blockdev wipefs sfdisk
     inst_multiple -o /etc/nsswitch.conf /etc/protocols /etc/netconfig /etc/mke2fs.conf
     # shellcheck disable=SC2154 # srcmods is set by dracut; a kernel without IPMI has no use for its program
     [[ -d $srcmods/kernel/drivers/char/ipmi ]] && inst_multiple -o ipmitool
-    inst_libdir_file 'libnss_dns*' 'libnss_files*'
+    inst_libdir_file 'libnss_dns*' 'libnss_files*' 'libgcc_s.so*'
     inst_rules 99-default.link
     inst_simple /usr/lib/systemd/network/99-default.link
 
@@ -54,6 +56,11 @@ install() {
     echo 'rd.shell=0 rd.emergency=reboot' > "$initdir/etc/cmdline.d/90-openqrm.conf"
     openqrm_bundle_list > "$initdir/usr/lib/openqrm/bundle.list"
     openqrm_programs iscsid iscsiadm > "$initdir/usr/lib/openqrm/iscsi.files"
+    {
+        openqrm_programs multipathd dmsetup
+        # Which it opens when it runs: what looks at paths, and what ends threads.
+        (cd "$initdir" && find . -path '*/multipath/lib*.so' -o -name 'libgcc_s.so*' | sed 's,^\./\(usr/\)\?,,')
+    } > "$initdir/usr/lib/openqrm/multipath.files"
 }
 
 # Print the paths of programs and of the libraries that they need.

@@ -7,5 +7,7 @@ set -eu
 # shellcheck source=/dev/null
 . /usr/lib/openqrm/block.sh
 # shellcheck source=/dev/null
+. /usr/lib/openqrm/multipath.sh
+# shellcheck source=/dev/null
 . "${OPENQRM_HOOK:-/run/openqrm/hook}"
 "$1"

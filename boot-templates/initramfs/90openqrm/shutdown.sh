@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
 # The last program of a deployed node: systemd pivots into the bundle and runs it as PID 1 with the verb as its argument.
-# It unmounts the old root, each mount in bounded time, has the deployment's hook let go of the volumes, and carries the verb out.
+# It unmounts the old root, each mount in bounded time, has the deployment's hook let go of the volumes, before and after that, and carries the
+# verb out.
 # A guard reboots the machine whatever hangs.
 verb=${1:-reboot}
 
@@ -20,11 +21,10 @@ unmount_old_root() {
     done
 }
 
-# Log out of the storage, where the hook has something to do for that.
-release_root() {
-    grep -q '^release_root()' /usr/lib/openqrm/hook 2> /dev/null || return 0
-    OPENQRM_HOOK=/usr/lib/openqrm/hook OPENQRM_BUNDLE=/ timeout -s KILL 30 busybox sh /usr/lib/openqrm/run-hook.sh release_root > /dev/null 2>&1 ||
-        say "cannot log out of the storage"
+# Call the function $1 of the deployment's hook, where it has that.
+hook() {
+    grep -q "^$1()" /usr/lib/openqrm/hook 2> /dev/null || return 0
+    OPENQRM_HOOK=/usr/lib/openqrm/hook OPENQRM_BUNDLE=/ timeout -s KILL 30 busybox sh /usr/lib/openqrm/run-hook.sh "$1" > /dev/null 2>&1
 }
 
 [ -e /proc/mounts ] || mount -t proc proc /proc
@@ -33,10 +33,14 @@ release_root() {
     case $verb in poweroff | halt) echo o ;; *) echo b ;; esac > /proc/sysrq-trigger
 ) &
 say "shutting down: $verb"
+hook prepare_release || say "cannot prepare the release of the storage"
 # Loop devices in the old root (the module tree) go first, then the rest; a second pass takes what the first one freed.
 unmount_old_root
 unmount_old_root
-[ -z "$(old_mounts)" ] && say "root unmounted" && release_root
+if [ -z "$(old_mounts)" ]; then
+    say "root unmounted"
+    hook release_root || say "cannot log out of the storage"
+fi
 case $verb in
     poweroff | halt) poweroff -f ;;
     *) reboot -f ;;

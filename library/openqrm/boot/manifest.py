@@ -13,6 +13,7 @@ from openqrm.errors import InvalidValueError
 from openqrm.memoryroots import MEMORY, MemorySettings, memory_settings
 from openqrm.model import Appliance, Assignment, Image, Kernel, Nic, Resource, Storage
 from openqrm.roots import PRIVATE, is_shared, root_settings
+from openqrm.storagesettings import all_addresses
 from openqrm.transfers import Transfer
 from openqrm.types import TypeInfo
 
@@ -227,6 +228,7 @@ def placeholders(resource: Resource, root: Root, appliance: str, member: int) ->
     known = client(resource)
     return {
         "storage_address": root.storage.address,
+        "storage_addresses": ",".join(all_addresses(root.storage)),
         "volume_path": root.volume_path,
         "volume": root.image.volume,
         "location": root.storage.location,
