@@ -12,7 +12,7 @@ from openqrm import spaces
 from openqrm.datacenter import Datacenter
 from openqrm.errors import InvalidValueError, NotFoundError
 from openqrm.model import Storage
-from openqrm.storagesettings import StorageSettings, storage_settings
+from openqrm.storagesettings import StorageSettings, all_addresses, storage_settings
 
 from tests.support.center import FakeCenter, make_center
 
@@ -124,12 +124,29 @@ def test_only_storages_that_exist_are_asked(center: FakeCenter) -> None:
         ({"concurrent_operations": "many"}, "concurrent_operations 'many'"),
         ({"space_warning_percent": 101}, "space_warning_percent 101"),
         ({"space_warning_percent": 95}, "is above space_error_percent 90"),
+        ({"more_addresses": "10.79.0.10,san1"}, "more_addresses 'san1' is not an IP address"),
+        ({"more_addresses": 7}, "more_addresses 7 is not an IP address"),
     ],
 )
 def test_wrong_parameters_are_named(parameters: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidValueError, match="Storage nas1: ") as caught:
         storage_settings("Storage nas1", parameters)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "addresses"),
+    [
+        (None, ["10.78.0.10"]),
+        ("", ["10.78.0.10"]),
+        ("10.79.0.10", ["10.78.0.10", "10.79.0.10"]),
+        (["10.79.0.10", "2001:DB8::1"], ["10.78.0.10", "10.79.0.10", "2001:db8::1"]),
+        ("10.79.0.10, 10.78.0.10", ["10.78.0.10", "10.79.0.10"]),
+    ],
+)
+def test_a_storage_has_its_address_and_those_that_it_names(given: object, addresses: list[str]) -> None:
+    parameters = {} if given is None else {"more_addresses": given}
+    assert list(all_addresses(Storage(0, "san1", "lvm", "san1", "/dev/vg0", "10.78.0.10", parameters))) == addresses
 
 
 def test_parameters_have_defaults_and_may_be_text() -> None:

@@ -10,9 +10,9 @@ say() {
     printf 'openqrm: %s\n' "$*" > /dev/console 2> /dev/null
 }
 
-# Print the mount points below /oldroot, the deepest first.
+# Print the mount points below /oldroot and those of layers, the deepest first.
 old_mounts() {
-    awk '$2 == "/oldroot" || index($2, "/oldroot/") == 1 { print $2 }' /proc/mounts | sort -r
+    awk '$2 == "/oldroot" || index($2, "/oldroot/") == 1 || index($2, "/programs/layers/") == 1 { print $2 }' /proc/mounts | sort -r
 }
 
 unmount_old_root() {
@@ -33,6 +33,9 @@ hook() {
     case $verb in poweroff | halt) echo o ;; *) echo b ;; esac > /proc/sysrq-trigger
 ) &
 say "shutting down: $verb"
+# Programs that the bundle started before, as iscsid, still see it there, with mounts that they need to the end.
+mkdir -p /programs
+mount -o move /oldroot/run/initramfs /programs || say "cannot keep the mounts of programs"
 hook prepare_release || say "cannot prepare the release of the storage"
 # Loop devices in the old root (the module tree) go first, then the rest; a second pass takes what the first one freed.
 unmount_old_root

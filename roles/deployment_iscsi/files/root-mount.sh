@@ -124,7 +124,7 @@ iscsi_login() {
     rm -rf "$BUNDLE/etc/iscsi/nodes/$OPENQRM_PARAM_TARGET"
     if [ -n "$PATHS" ]; then
         for portal in $PATHS; do
-            iscsi_admin "$portal" --op new && iscsi_admin "$portal" --login --no_wait || return 1
+            { iscsi_admin "$portal" --op new && iscsi_admin "$portal" --login --no_wait; } || echo "cannot try $portal"
         done
         return 0
     fi
@@ -165,7 +165,9 @@ iscsi_disk() {
 # Have the bundle wait for the paths that are not there yet, once for each target.
 iscsi_watch() {
     watch=$BUNDLE/run/paths-$OPENQRM_PARAM_TARGET.pid
-    ! kill -0 "$(cat "$watch" 2> /dev/null)" 2> /dev/null || return 0
+    if [ -s "$watch" ] && kill -0 "$(cat "$watch")" 2> /dev/null; then
+        return 0
+    fi
     PATHS=$PATHS OPENQRM_BUNDLE=/ chroot "$BUNDLE" /bin/busybox sh /usr/lib/openqrm/run-hook.sh iscsi_late_paths > /dev/null 2>&1 < /dev/null &
     echo "$!" > "$watch"
 }

@@ -6,13 +6,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from openqrm.boot import manifest
+from openqrm.model import Image, Nic, Resource, Storage
+from openqrm.types import TypeRegistry
 
 from tests.unit.boot.shell import LIBRARY
 
 HOOK = Path(__file__).parents[3] / "roles/deployment_iscsi/files/root-mount.sh"
 # Networks 10.77.0.0/24 and 10.78.0.0/24 are this machine's own, 10.79.0.0/24 is behind a router, others are nowhere.
 FAKES = """set -eu
-. "$LIBRARY/block.sh"; . "$LIBRARY/multipath.sh"; . "$HOOK"
+. "$LIBRARY/block.sh"
+[ "${MULTIPATH:-yes}" = no ] || . "$LIBRARY/multipath.sh"
+. "$HOOK"
 ip() {
     case $3 in
         10.77.0.* | 10.78.0.* | 2001:db8::*) echo "$3 dev eth0 src 10.77.0.2 uid 0" ;;
@@ -20,7 +25,6 @@ ip() {
         *) echo "RTNETLINK answers: Network is unreachable" >&2; return 2 ;;
     esac
 }
-iscsi_has_multipath() { [ "${MULTIPATH:-yes}" = yes ]; }
 chroot() { echo "chroot $*" >> "$BUNDLE/called"; case "$*" in *"${FAILS:-nothing}"*) return 1 ;; esac; }
 timeout() { shift 3; "$@"; }
 """
@@ -69,8 +73,9 @@ def test_paths_are_portals_on_networks_of_the_machine(tmp_path: Path, portals: s
 
 
 def test_an_older_initramfs_has_no_paths(tmp_path: Path) -> None:
-    done = run(tmp_path, "iscsi_paths", OPENQRM_PARAM_PORTALS="10.78.0.10,10.77.0.10", MULTIPATH="no")
-    assert done.stdout == ""
+    script = "iscsi_paths; prepare_release"
+    done = run(tmp_path, script, OPENQRM_PARAM_PORTALS="10.78.0.10,10.77.0.10", MULTIPATH="no")
+    assert (done.stdout, called(tmp_path)) == ("", [])
 
 
 LOGIN = """
@@ -127,3 +132,51 @@ def test_a_disk_without_a_plain_serial_number_is_refused(tmp_path: Path, serial:
     done = run(tmp_path, script, SERIAL=serial)
     assert "gives the disk /dev/sda no serial number" in done.stderr
     assert called(tmp_path) == []
+
+
+@pytest.mark.parametrize(("runs", "told"), [("true", ["shutdown"]), ("false", [])])
+def test_multipathd_ends_before_the_root_is_unmounted(tmp_path: Path, runs: str, told: list[str]) -> None:
+    run(tmp_path, f"oq_multipath_answers() {{ {runs}; }}\nprepare_release")
+    assert called(tmp_path) == [f"chroot {tmp_path} /usr/sbin/@multipathd {what}" for what in told]
+
+
+LATE = """
+cd "$BUNDLE"
+session() { # NUMBER STATE
+    mkdir -p "host$1/session$1/target" "host$1/scsi_host/host$1" "sessions/session$1"
+    echo "$2" > "sessions/session$1/state"; : > "host$1/scsi_host/host$1/scan"
+    ln -s "../../host$1/session$1" "sessions/session$1/device"
+}
+disk() { mkdir -p "host$1/session$1/target$1:0:0/$1:0:0:0/block/sd$1"; }
+iscsi_sessions() { for number in $SESSIONS; do echo "$BUNDLE/sessions/session$number"; done; }
+sleep() {
+    round=$((${round:-0} + 1))
+    case $round in
+        1) SESSIONS=1 ;;
+        2) session 2 FAILED; SESSIONS='1 2' ;;
+        3) [ ! -s host2/scsi_host/host2/scan ]; echo LOGGED_IN > sessions/session2/state ;;
+        4) cat host2/scsi_host/host2/scan; disk 2 ;;
+        *) exit 5 ;;
+    esac
+}
+session 1 LOGGED_IN; disk 1
+PATHS='10.78.0.10
+10.77.0.10'
+iscsi_late_paths; echo "rounds $round"; cat host1/scsi_host/host1/scan
+"""
+
+
+def test_the_disk_of_a_path_that_comes_late_is_looked_for(tmp_path: Path) -> None:
+    """iscsid itself does not, where the portal let it in after several tries only."""
+    assert run(tmp_path, LATE).stdout.splitlines() == ["- - -", "rounds 4"]
+
+
+@pytest.mark.parametrize(
+    ("more", "portals"), [({}, "10.78.0.10"), ({"more_addresses": "10.77.0.10"}, "10.78.0.10,10.77.0.10")]
+)
+def test_the_manifest_names_all_portals(more: dict[str, object], portals: str) -> None:
+    image, iscsi = Image(0, "i", "s", "v", "iscsi"), TypeRegistry.load(()).get("deployment", "iscsi")
+    storage = Storage(0, "s", "file", "h", "/l", "10.78.0.10", more)
+    root = manifest.Root(image, storage, "/l/v", iscsi, "d" * 64, "block")
+    words = manifest.placeholders(Resource(0, "n", nics=(Nic("52:54:00:00:00:01"),)), root, "web", 0)
+    assert root.parameters(words)["portals"] == portals
