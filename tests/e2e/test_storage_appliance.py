@@ -74,7 +74,6 @@ def test_an_appliance_serves_the_roots_of_others(lab: LabSession, tmp_path: Path
     lab.openqrm("appliance", "create", SERVER, "--image", SERVER, "--resource", server.name)
     lab.openqrm("appliance", "start", SERVER)
     let_in(lab)
-    lab.playbook(str(prepared(tmp_path)), {})
 
     lab.openqrm("storage", "add", STORE, "--type", "directory", "--appliance", SERVER, "--location", VOLUMES)
     lab.openqrm("image", "create", SITE, "--storage", STORE, "--deployment", "nfs", "--recipe", str(RECIPE))
@@ -95,15 +94,3 @@ def test_an_appliance_serves_the_roots_of_others(lab: LabSession, tmp_path: Path
     lab.openqrm("appliance", "start", SITE)
     lab.wait("the page", lambda: "disk of its own" in lab.page(lab.resource("node02").address), WAIT_S)
     lab.openqrm("appliance", "stop", SITE)
-
-
-def prepared(directory: Path) -> Path:
-    """A playbook that makes a storage server of the appliance, as docs/storage-servers.md says."""
-    roles = ["storage_directory", "deployment_nfs"]
-    tasks = [
-        {"ansible.builtin.include_role": {"name": f"openqrm.datacenter.{role}", "tasks_from": "prepare"}}
-        for role in roles
-    ]
-    path = directory / "prepare.yml"
-    path.write_text(yaml.safe_dump([{"hosts": f"appliance_{SERVER}", "gather_facts": True, "tasks": tasks}]))
-    return path
