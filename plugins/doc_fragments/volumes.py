@@ -58,6 +58,12 @@ options:
     description: Where the copies of archives are, by path on the controller. Set by the action that copies them.
     type: dict
     default: {}
+  archive_sizes_mib:
+    description:
+      - How large archives are that are not on the managed host yet, by path on the controller. Set by the action that
+        copies them, for the check of the room.
+    type: dict
+    default: {}
   timeout_s:
     description: Seconds that one command may take, the copy of a volume for example.
     type: int

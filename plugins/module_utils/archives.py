@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,17 @@ PACK = (
     # What depends on when it is packed is left out: the same files are the same archive.
     "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
 )
+
+BLOCK, MIB = 512, 1 << 20
+
+
+def unpacked_mib(archive, timeout_s, command=run):
+    """Return the MiB, rounded up, that a tar archive has when it is not compressed: what its files take, without their
+    holes. All of it is read. Raises CommandError where it is none."""
+    # Of each member the number of its first block is told, and last where the archive ends.
+    members = command(["tar", "--list", "--block-number", f"--file={archive}"], timeout_s=timeout_s)
+    number = re.match(r"\d+", members.rpartition("block ")[2])
+    return -(-int(number[0]) * BLOCK // MIB) if number else 0
 
 
 def pack(directory, archive, timeout_s, members=(".",)):

@@ -8,9 +8,11 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from collections import namedtuple
 
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError, run
+from ansible_collections.openqrm.datacenter.plugins.module_utils.directories import used_mib
 from ansible_collections.openqrm.datacenter.plugins.module_utils.path_volumes import (
     PathBackend,
     existing_location,
@@ -130,6 +132,14 @@ class Btrfs(PathBackend):
             self._limit(new, volume["size_mib"] * MIB)
         if volume.get("archive"):
             self._run(*UNPACK, f"--file={volume['archive']}", f"--directory={new}")
+
+    def shares(self, _location):
+        """Return that clones share their blocks: they are snapshots."""
+        return True
+
+    def copied_mib(self, source):
+        """Return what the files of a subvolume occupy; 0 where that cannot be told in time."""
+        return used_mib(source, time.monotonic() + self._timeout_s) or 0
 
     def grow(self, volumes):
         """Raise the limits of the volumes."""

@@ -109,6 +109,13 @@ class Directories(PathBackend):
             return quota.limit_mib if quota else None
         return volume.get("size_mib")
 
+    def copied_mib(self, source):
+        """Return what a copy takes, as the quotas know it, else measured; 0 where that cannot be told in time."""
+        quota = self._quotas.of(source)
+        if quota:
+            return quota.used_mib
+        return used_mib(source, time.monotonic() + self._timeout_s) or 0
+
     def grow(self, volumes):
         """Raise the limits of the volumes."""
         for volume in volumes:

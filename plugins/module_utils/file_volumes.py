@@ -84,6 +84,10 @@ class Files(PathBackend):
                 self._contents.fill(new, volume["archive"])
         new.chmod(SNAPSHOT if volume.get("read_only") else WRITABLE)
 
+    def copied_mib(self, source):
+        """Return what a copy takes, which has the holes of its source."""
+        return -(-source.stat().st_blocks * BLOCK // MIB)
+
     def grow(self, volumes):
         """Grow the files and the file systems in them."""
         for location, group in grouped(volumes):

@@ -20,8 +20,7 @@ class Checks:
         self._contents = contents
 
     def creation(self, volumes):
-        """Check that the new volumes have their names, their room and what they are made of."""
-        room = {}
+        """Check that the new volumes have their names, a pool with room and what they are made of."""
         for volume in volumes:
             group = self._backend.group(volume["location"])
             self._check_free_name(volume, group)
@@ -32,8 +31,6 @@ class Checks:
                 self._check_pool(volume, group, source.pool if source else self._options["pool"])
                 continue
             self._check_classic(volume, source)
-            size_mib = source.size_mib if source else self._backend.size_mib(volume)
-            self._take_room(volume, group, size_mib * copies(volume, source), room)
 
     def removal(self, volumes, places):
         """Check that nothing uses the volumes but the mounts at their own paths, and nothing is lost with them."""
@@ -56,8 +53,7 @@ class Checks:
                 )
 
     def growth(self, volumes, places):
-        """Check that the volumes can grow: room, and a file system that nothing else uses."""
-        room = {}
+        """Check that the volumes can grow: a pool with room, and a file system that nothing else uses."""
         for volume in volumes:
             group = self._backend.group(volume["location"])
             found = group.volumes[volume["name"]]
@@ -73,7 +69,6 @@ class Checks:
                     f"Volume {found.name}: LVM cannot resize a classic volume with snapshots; remove "
                     f"{', '.join(sorted(snapshots))} first."
                 )
-            self._take_room(volume, group, self._backend.size_mib(volume) - found.size_mib, room)
 
     def _check_free_name(self, volume, group):
         there = group.volumes.get(volume["name"])
@@ -116,16 +111,6 @@ class Checks:
                 f"Volume {volume['name']}: {source.name} is a classic snapshot, of which LVM makes no other; clone it."
             )
 
-    def _take_room(self, volume, group, size_mib, room):
-        """Take the size from what is free in the group; ``room`` keeps what is left, by group."""
-        left_mib = room.get(group.name, group.free_mib)
-        if size_mib > left_mib:
-            raise VolumeError(
-                f"Volume {volume['name']}: it needs {size_mib} MiB, {group.name} has {left_mib} MiB free; remove "
-                "volumes or extend the group."
-            )
-        room[group.name] = left_mib - size_mib
-
     def _check_unused(self, volume, found, mounted):
         """Raise VolumeError where the volume is mounted elsewhere, or open and not mounted."""
         own = str(self._backend.path(volume))
@@ -139,9 +124,3 @@ class Checks:
                 f"Volume {found.name} is in use: a target (iSCSI, NVMe, AoE) or a program of this server has it open; "
                 "revoke its grants, then remove it."
             )
-
-
-def copies(volume, source):
-    """Return how much room, in sizes of the volume, a classic one takes while it is made."""
-    # A source in use is copied from a snapshot of it that is as large.
-    return 2 if source and source.may_change and not volume.get("read_only") else 1

@@ -29,9 +29,11 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.path_volumes im
 from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import (
     VOLUME_NAME,
     Backend,
+    Demand,
     Found,
     Space,
     VolumeError,
+    filling_mib,
 )
 
 MOUNT_ROOT = "/srv/openqrm/lvm"
@@ -152,6 +154,27 @@ class LvmVolumes(Backend):
         else:
             checks.growth(volumes, self._mounts.places())
 
+    def demand(self, state, volume):
+        """Return the Demand of a classic volume, which takes its size at once, or of what fills a thin one."""
+        group = self.group(volume["location"])
+        if state == "resized":
+            found = group.volumes[volume["name"]]
+            return None if found.is_thin else demand_of_group(group, self.size_mib(volume) - found.size_mib)
+        source = self._source(volume) if volume.get("source") else None
+        if source.is_thin if source else self._options["thin"]:
+            return self._demand_of_pool(volume, group) if volume.get("archive") else None
+        size_mib = source.size_mib if source else self.size_mib(volume)
+        # A source in use is copied from a snapshot of it that is as large.
+        copies = 2 if source and source.may_change and not volume.get("read_only") else 1
+        left_mib = sum(left.size_mib for left in unfinished_of(volume, group) if not left.is_thin)
+        return demand_of_group(group, size_mib * copies - left_mib)
+
+    def _demand_of_pool(self, volume, group):
+        pool = group.volumes[self._options["pool"]]
+        space = space_of_pool(group, pool)
+        left_mib = sum(left.used_mib or 0 for left in unfinished_of(volume, group) if left.pool == pool.name)
+        return Demand(filling_mib(volume) - left_mib, space.what, space.free_mib, space.what, "extend it (lvextend)")
+
     def _wait_for_udev(self):
         """Have udev let go of volumes that were written just now: it looks into them, and would seem to use them."""
         with contextlib.suppress(CommandError):  # it is busy for long, or not there: what is open is in use
@@ -257,13 +280,10 @@ class LvmVolumes(Backend):
         """Remove what a run that did not end has left of the volumes."""
         places = self._mounts.places()
         for volume in volumes:
-            there = self.group(volume["location"]).volumes
-            for name in (volume["name"], f"{volume['name']}{STILL}"):
-                left = there.get(name)
-                if left and NEW in left.tags:
-                    self._mounts.unmount(places.get(left.device, []))
-                    self._mounts.drop([path_of(device_of(volume), "filesystem")])
-                    self._run("lvremove", "--yes", f"{group_name(volume['location'])}/{name}")
+            for left in unfinished_of(volume, self.group(volume["location"])):
+                self._mounts.unmount(places.get(left.device, []))
+                self._mounts.drop([path_of(device_of(volume), "filesystem")])
+                self._run("lvremove", "--yes", f"{group_name(volume['location'])}/{left.name}")
 
     # Removing and growing volumes
 
@@ -334,6 +354,18 @@ def space_of_pool(group, pool):
     used_mib = round(pool.size_mib * pool.data_percent / 100)
     fullest = round(max(pool.data_percent, pool.metadata_percent or 0.0), 1)
     return Space(f"thin pool {group.name}/{pool.name}", pool.size_mib, used_mib, pool.size_mib - used_mib, fullest)
+
+
+def unfinished_of(volume, group):
+    """Return what a run that did not end has left of a volume, which goes before it is made."""
+    there = [group.volumes.get(name) for name in (volume["name"], f"{volume['name']}{STILL}")]
+    return [left for left in there if left and NEW in left.tags]
+
+
+def demand_of_group(group, mib):
+    """Return the Demand of ``mib`` of a volume group."""
+    what = f"volume group {group.name}"
+    return Demand(mib, what, group.free_mib, what, "add disks to it (vgextend)")
 
 
 def path_of(device, presents):

@@ -19,8 +19,10 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.files import sy
 from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import (
     MIB,
     Backend,
+    Demand,
     Space,
     VolumeError,
+    filling_mib,
     location_path,
 )
 
@@ -60,6 +62,34 @@ class PathBackend(Backend):
     def space(self, location):
         """Return the Space of the file system that holds the location."""
         return space_of_file_system(existing_location(location))
+
+    def demand(self, state, volume):
+        """Return the Demand of a new volume that is filled, or copied where blocks cannot be shared."""
+        if state != "present":
+            return None
+        path = self.path(volume)
+        if volume.get("archive"):
+            mib = filling_mib(volume)
+        elif volume.get("source") and not self.shares(path.parent):
+            mib = self.copied_mib(self.source_path(volume))
+        else:
+            return None
+        space = self.space(volume["location"])
+        mib -= self.left_mib(path.with_name(NEW + volume["name"]))
+        remedy = "give the file system more room"
+        return Demand(mib, path.parent.stat().st_dev, space.free_mib, space.what, remedy)
+
+    def shares(self, location):
+        """Return whether clones share their blocks with their source."""
+        return shares_blocks(location)
+
+    def copied_mib(self, source):
+        """Return what a copy of the volume at the path ``source`` takes."""
+        raise NotImplementedError
+
+    def left_mib(self, new):
+        """Return what a run that was killed has left at the path ``new``, which is deleted first."""
+        return self.copied_mib(new) if os.path.lexists(new) else 0
 
     def _run(self, *argv):
         """Return what a command prints."""

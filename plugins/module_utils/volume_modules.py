@@ -24,6 +24,7 @@ def carry_out(backend_of, own=None, presents=(), location="path"):
     module = AnsibleModule(argument_spec=volume_arguments(own, presents, location), supports_check_mode=True)
     options = module.params
     for volume in options["volumes"]:
+        volume["archive_mib"] = options["archive_sizes_mib"].get(volume["archive"])
         volume["archive"] = options["archives"].get(volume["archive"], volume["archive"])
     finish(module, lambda: ensure_volumes(backend_of(options), options["volumes"], options["state"], module.check_mode))
 
@@ -86,6 +87,7 @@ def volume_arguments(own=None, presents=(), location="path"):
             "volumes": {"type": "list", "elements": "dict", "required": True, "options": volume},
             "state": {"type": "str", "choices": ["present", "absent", "resized"], "default": "present"},
             "archives": {"type": "dict", "default": {}},
+            "archive_sizes_mib": {"type": "dict", "default": {}},
             "remote_src": {"type": "bool", "default": False},
             "staging": {"type": "path"},
             "timeout_s": {"type": "int", "default": 3600},

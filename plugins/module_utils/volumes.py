@@ -4,8 +4,9 @@
 """Volumes of a storage server: what all storage types have in common. What differs is a ``Backend``.
 
 A volume that is wanted is a dict: ``name`` and ``location``, and as given ``size_mib``, ``archive`` (path of a tar
-archive on the server), ``source`` (name of a volume in the same location), ``read_only`` (a snapshot) and ``presents``
-(filesystem or block). A volume that exists is a ``Found``.
+archive on the server), ``archive_mib`` (the size of what is in it, where it is not on the server yet), ``source`` (name
+of a volume in the same location), ``read_only`` (a snapshot) and ``presents`` (filesystem or block). A volume that
+exists is a ``Found``.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from collections import namedtuple
 from pathlib import Path
 from typing import ClassVar
 
+from ansible_collections.openqrm.datacenter.plugins.module_utils.archives import unpacked_mib
 from ansible_collections.openqrm.datacenter.plugins.module_utils.differences import Differences
 
 VOLUME_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 MIB = 1 << 20
+NAMED = 5  # of many volumes, in a message
 UNPACK = (
     *("tar", "--extract", "--numeric-owner", "--same-owner", "--preserve-permissions"),
     *("--xattrs", "--xattrs-include=*", "--acls"),
@@ -35,6 +38,10 @@ Space = namedtuple("Space", "what total_mib used_mib free_mib used_percent")
 Space.__doc__ = """How full a location is. ``what``: what has the room, as ``thin pool vg0/pool0``; ``used_percent``: of
 what fills first, be it data or what describes it (inodes, metadata of a pool)."""
 
+Demand = namedtuple("Demand", "mib place free_mib what remedy")
+Demand.__doc__ = """Room that a volume takes at once, ``mib``, and where: ``place`` tells places apart, ``free_mib`` is
+what that has, ``what`` is its name, and ``remedy`` what to do beside removing volumes, as ``extend the group``."""
+
 
 class VolumeError(ValueError):
     """A volume cannot be as wanted; the message says which, what was found and what to do."""
@@ -46,6 +53,8 @@ class Backend:
     Lists that it is given hold volumes (dicts as above) that were checked: they have a name that is one, ``presents``
     is filled in, those to create do not exist and have their source, archive and size, those to remove or grow exist.
     A killed run is finished by the next: a volume appears whole or not at all.
+
+    Its commands are run by ``_command`` (as ``commands.run``), each for at most ``_timeout_s`` seconds.
 
     ``PRESENTS``: what volumes can be, the default first. ``SIZED``: whether a new volume needs a size.
     ``NO_SIZE``: why a volume that has no size cannot be resized, and what to do.
@@ -73,6 +82,16 @@ class Backend:
 
     def space(self, location):
         """Return the Space of a location. Raises VolumeError unless it is there."""
+        raise NotImplementedError
+
+    def unpacked_mib(self, archive):
+        """Return the size in MiB of what is in an archive. Raises CommandError where it is none."""
+        return unpacked_mib(archive, self._timeout_s, self._command)
+
+    def demand(self, _state, _volume):
+        """Return the Demand of a volume that is to be created (``present``) or grown (``resized``), less what a killed
+        run has left of it. None where it takes room only as it is written to: sparse, thin, or blocks that are shared
+        with its source."""
         raise NotImplementedError
 
     def size_mib(self, volume):
@@ -137,6 +156,9 @@ def ensure_volumes(backend, volumes, state, check_mode):
     if state == "present" and not check_mode:
         check_archives(changes)  # check mode copies none to the server, so there is none to look at
     backend.check(state, changes)
+    if state == "present":
+        measure_archives(backend, changes)
+    check_room(backend, changes, state)
     if changes and not check_mode:
         {"present": backend.create, "absent": backend.remove, "resized": backend.grow}[state](changes)
     return differences.result(items)
@@ -244,6 +266,47 @@ def check_archives(volumes):
         archive = volume.get("archive")
         if archive and not Path(archive).is_file():
             raise VolumeError(f"Volume {volume['name']}: the archive {archive} does not exist on this server.")
+
+
+def check_room(backend, volumes, state):
+    """Raise VolumeError unless the volumes to create or grow fit where they are made, all of them together."""
+    places = {}
+    for volume in volumes if state != "absent" else []:
+        demand = backend.demand(state, volume)
+        if demand:
+            places.setdefault(demand.place, []).append((volume["name"], demand))
+    for asked in places.values():
+        needed_mib, place = sum(demand.mib for _name, demand in asked), asked[0][1]
+        if needed_mib > place.free_mib:
+            names = [name for name, _demand in asked]
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            which = f"Volumes {', '.join(names[:NAMED])}{more} need" if len(names) > 1 else f"Volume {names[0]} needs"
+            raise VolumeError(
+                f"{which} {needed_mib} MiB, and {place.what} has {place.free_mib} MiB free; remove volumes or "
+                f"{place.remedy}."
+            )
+
+
+def measure_archives(backend, volumes):
+    """Give the volumes that are filled from archives on this server ``archive_mib``, the size of what is in them.
+
+    Where the caller told it the archive is not on the server yet, whatever is at its path here.
+    """
+    known = {}
+    for volume in volumes:
+        archive = volume.get("archive")
+        if not archive or volume.get("archive_mib") is not None or not Path(archive).is_file():
+            continue
+        if archive not in known:
+            known[archive] = backend.unpacked_mib(archive)
+        volume["archive_mib"] = known[archive]
+
+
+def filling_mib(volume):
+    """Return the room in MiB that what is in a volume's archive takes, 0 where nobody knows; a volume that has a size
+    takes no more than that."""
+    archive_mib, size_mib = volume.get("archive_mib") or 0, volume.get("size_mib")
+    return archive_mib if size_mib is None else min(archive_mib, size_mib)
 
 
 def size_of(backend, volume, state, there):

@@ -25,9 +25,11 @@ from ansible_collections.openqrm.datacenter.plugins.module_utils.volumes import 
     UNPACK,
     VOLUME_NAME,
     Backend,
+    Demand,
     Found,
     Space,
     VolumeError,
+    filling_mib,
 )
 from ansible_collections.openqrm.datacenter.plugins.module_utils.zfs import (
     MOUNT_ROOT,
@@ -204,6 +206,16 @@ class ZfsVolumes(Backend):
                     f"Location {location}: {space.what} of {space.total_mib} MiB is full to {space.used_percent} %, "
                     f"the limit is {limit} %; remove volumes, or add disks to the pool (zpool add) or raise the quota."
                 )
+
+    def demand(self, state, volume):
+        """Return the Demand of what fills a new volume; nothing else takes room at once."""
+        if state != "present" or not volume.get("archive"):
+            return None
+        location = volume["location"]
+        left = self.datasets(location).get(full_name(volume))
+        needed_mib = filling_mib(volume) - (mib(left.used) if left else 0)
+        space = min(self._spaces(location), key=lambda each: each.free_mib)
+        return Demand(needed_mib, location, space.free_mib, space.what, "add disks (zpool add) or raise the quota")
 
     def _check_removal(self, volumes, blocks):
         """Check that nothing uses the volumes but the mounts at their own paths, and nothing else is lost with them."""

@@ -11,6 +11,11 @@ from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.openqrm.datacenter.plugins.module_utils.archives import unpacked_mib
+from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError
+
+MIB = 1 << 20
+ARCHIVE_S = 3600
 
 
 class VolumeAction(ActionBase):
@@ -32,8 +37,10 @@ class VolumeAction(ActionBase):
         volumes = self._task.args.get("volumes")
         filled = isinstance(volumes, list) and any(isinstance(each, dict) and each.get("archive") for each in volumes)
         remote = self._task.args.get("remote_src") or self._connection.transport == "local"
-        if not filled or remote or self._task.check_mode:
+        if not filled or remote:
             return result | self._execute_module(task_vars=task_vars)
+        if self._task.check_mode:
+            return result | self._checked(volumes, self._unpacked_mib, task_vars)
         try:
             return result | self._filled(volumes, task_vars)
         finally:
@@ -42,7 +49,8 @@ class VolumeAction(ActionBase):
     def _filled(self, volumes, task_vars):
         """Return the module's result; what is missing is filled from copies of archives."""
         with self._as_check():
-            found = self._execute_module(task_vars=task_vars)
+            # What is in the archives is measured on the managed host; that is no less than they are.
+            found = self._checked(volumes, lambda archive: -(-archive.stat().st_size // MIB), task_vars)
         if found.get("failed"):
             return found
         copies = self._copies(volumes, found["items"])
@@ -54,6 +62,20 @@ class VolumeAction(ActionBase):
             for copy in copies.values():
                 absent = {"path": copy, "state": "absent"}
                 self._execute_module(module_name="ansible.legacy.file", module_args=absent, task_vars=task_vars)
+
+    def _checked(self, volumes, measure, task_vars):
+        """Return the result of the module, which changes nothing; ``measure`` says how large an archive is in MiB."""
+        archives = {str(volume["archive"]): None for volume in volumes if volume.get("archive")}
+        sizes = {archive: measure(Path(archive)) for archive in archives if Path(archive).is_file()}
+        arguments = dict(self._task.args, archive_sizes_mib=sizes)
+        return self._execute_module(module_args=arguments, task_vars=task_vars)
+
+    def _unpacked_mib(self, archive):
+        """Return the size in MiB of what is in an archive. Raises AnsibleActionFail where it is none."""
+        try:
+            return unpacked_mib(archive, int(self._task.args.get("timeout_s") or ARCHIVE_S))
+        except CommandError as error:
+            raise AnsibleActionFail(str(error)) from error
 
     def _copies(self, volumes, items):
         """Return where the archives go that the volumes which ``items`` says are missing need, by path."""

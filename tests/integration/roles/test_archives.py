@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,36 @@ def test_a_bad_volume_is_found_before_anything_is_sent(server: Server, archive: 
 def test_an_archive_that_is_not_there_is_named(server: Server) -> None:
     outcome = server.create({"name": "one", "archive": "/nowhere/golden.tar"})
     assert outcome.failed == "The archive /nowhere/golden.tar does not exist on the controller."
+
+
+@pytest.fixture
+def small(server: Server) -> Iterator[Server]:
+    """The server with a location on a file system of 16 MiB."""
+    place = str(server.location)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", place], check=True, timeout=60)
+    try:
+        yield server
+    finally:
+        subprocess.run(["umount", place], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check"])
+def test_an_archive_that_does_not_fit_is_not_even_sent(check: bool, small: Server, tmp_path: Path) -> None:
+    (tmp_path / "large.tar").write_bytes(bytes(20 << 20))
+    refused = small.create({"name": "one", "archive": str(tmp_path / "large.tar")}, check=check)
+    expected = f"Volume one needs 20 MiB, and the file system of {small.location} has 16 MiB free; remove volumes"
+    # in check mode what is in it is looked at, and a file of zeros is an archive of nothing
+    assert refused.failed == "" if check else refused.failed.startswith(expected)
+    assert small.sent() == []
+    assert list(small.location.iterdir()) == []
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["real", "check"])
+def test_what_is_in_a_small_archive_must_fit_too(check: bool, small: Server, tmp_path: Path) -> None:
+    (tmp_path / "content").mkdir()
+    (tmp_path / "content/zeros").write_bytes(bytes(20 << 20))
+    archive = tmp_path / "zeros.tar"
+    argv = ["tar", "--zstd", "-C", str(tmp_path / "content"), "-cf", str(archive), "."]
+    subprocess.run(argv, check=True, timeout=60)
+    assert "Volume one needs 21 MiB" in small.create({"name": "one", "archive": str(archive)}, check=check).failed
+    assert list(small.location.iterdir()) == []

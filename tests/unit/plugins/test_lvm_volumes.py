@@ -32,6 +32,7 @@ class Server:
         self.report = json.loads(REPORT.read_text())
         self.calls: list[str] = []
         self.failing = "nothing"
+        self.archive_mib = 1  # what is in every archive
         groups = parse_report(json.dumps(self.report))
         self.group: VolumeGroup = groups["vg0"]
         for name in ("proc/self", "etc", "run"):
@@ -60,6 +61,8 @@ class Server:
         assert timeout_s > 0
         if argv[:2] == ["lvm", "fullreport"]:
             return json.dumps(self.report)
+        if argv[:2] == ["tar", "--list"]:
+            return f"block 0: ./\nblock {self.archive_mib * 2048}: ** Block of NULs **\n"
         lines = [" ".join(argv)]
         if argv[0] == "lvm":
             magic, *lines = Path(argv[1]).read_text().splitlines()
@@ -323,7 +326,11 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "% of its metadata, the limit is 10 %; remove volumes or extend",
     ),
     "full pool of the source": ({"name": "a", "source": "block"}, {"full_percent": 10}, "is full to"),
-    "full group": ({"name": "a", "size_mib": 900000}, {"thin": False}, "it needs 900000 MiB, vg0 has "),
+    "full group": (
+        {"name": "a", "size_mib": 900000},
+        {"thin": False},
+        "Volumes good, a need 900012 MiB, and volume group",
+    ),
     "too small for XFS": (
         {"name": "a", "size_mib": 200, "presents": "filesystem"},
         {"filesystem": "xfs"},
@@ -362,10 +369,37 @@ def test_a_bad_volume_fails_before_anything_is_touched(
 
 
 def test_room_is_counted_for_all_classic_volumes(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    half_mib = server.group.free_mib // 2 + 4
+    half_mib = server.group.free_mib // 2 // 4 * 4 + 4
     volumes = [{"name": name, "size_mib": half_mib} for name in ("a", "b")]
-    assert "Volume b: it needs" in call(capsys, *volumes, thin=False)["msg"]
+    for check in (False, True):
+        message = call(capsys, *volumes, check=check, thin=False)["msg"]
+        assert f"Volumes a, b need {2 * half_mib} MiB, and volume group vg0 has {server.group.free_mib} MiB" in message
     assert server.calls == []
+    assert call(capsys, *volumes, thin=True)["changed"], "thin volumes may be larger than their pool"
+
+
+def test_what_a_killed_run_left_of_a_classic_volume_is_room(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.change("classic", lv_tags="openqrm.new")
+    volume = {"name": "classic", "size_mib": server.group.free_mib + server.group.volumes["classic"].size_mib}
+    assert call(capsys, volume, check=True, thin=False)["changed"]
+    volume["size_mib"] += 4
+    assert "needs" in call(capsys, volume, check=True, thin=False)["msg"]
+
+
+def test_archives_that_the_pool_cannot_hold_are_refused(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.tar").touch()
+    pool = server.group.volumes["openqrm"]
+    free_mib = pool.size_mib - round(pool.size_mib * pool.data_percent / 100)
+    server.archive_mib = free_mib // 2 + 1
+    filled = {"size_mib": 2 * pool.size_mib, "archive": str(tmp_path / "a.tar")}
+    message = call(capsys, {"name": "one"} | filled, {"name": "two"} | filled)["msg"]
+    assert f"Volumes one, two need {2 * server.archive_mib} MiB, and thin pool vg0/openqrm has {free_mib}" in message
+    assert server.calls == []
+    assert call(capsys, {"name": "one"} | filled, check=True)["changed"]
+    filled["size_mib"] = 400  # more than its size none takes
+    assert call(capsys, {"name": "one"} | filled, {"name": "two"} | filled, check=True)["changed"]
 
 
 def test_a_pool_that_is_not_active_is_not_taken_for_empty(server: Server, capsys: pytest.CaptureFixture[str]) -> None:

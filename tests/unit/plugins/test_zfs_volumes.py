@@ -35,6 +35,7 @@ class Server:
         self.room, self.health = self._rows("room"), "ONLINE"
         self.calls: list[str] = []
         self.failing = "nothing"
+        self.archive_mib = 1  # what is in every archive
         for name in ("proc/self", "etc", "run"):
             (root / name).mkdir(parents=True)
         (root / "proc/self/mountinfo").write_text("")
@@ -59,6 +60,8 @@ class Server:
             return f"store\t{self.health}\ntank\tONLINE\n"
         if argv[:2] == ["zfs", "list"]:
             return self._report(argv)
+        if argv[:2] == ["tar", "--list"]:
+            return f"block 0: ./\nblock {self.archive_mib * 2048}: ** End of File **\n"
         if argv[0] == "udevadm":
             return ""
         token = re.search(r"openqrm-([0-9a-f]{12})$", argv[-1]) if argv[1] == "snapshot" else None
@@ -253,6 +256,23 @@ def test_archives_fill_volumes_one_by_one(server: Server, tmp_path: Path, capsys
     block = ["zfs create", "wait", "mkfs.ext4", "unshare", "zfs inherit"]
     assert words == ["zfs create", "tar", "zfs inherit", *block]
     assert f"--directory={FILES}/one" in server.calls[1]
+
+
+def test_archives_that_do_not_fit_are_refused(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.tar").write_bytes(b"")
+    filled = {"archive": str(tmp_path / "a.tar")}
+    free_mib = min(int(available) for _name, _used, available in server.room) >> 20
+    server.archive_mib = free_mib
+    assert call(capsys, {"name": "one"} | filled, check=True)["changed"]
+    message = call(capsys, {"name": "one"} | filled, {"name": "two"} | filled)["msg"]
+    assert f"Volumes one, two need {2 * free_mib} MiB, and " in message
+    assert f"has {free_mib} MiB free; remove volumes or add disks (zpool add) or raise the quota" in message
+    assert server.calls == []
+    # a clone and an empty volume take nothing, however large they are
+    volumes = [{"name": "c", "source": "golden"}, {"name": "e", "presents": "block", "size_mib": 10 * free_mib}]
+    assert call(capsys, *volumes, check=True)["changed"]
 
 
 def test_a_clone_that_fails_leaves_nothing(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
