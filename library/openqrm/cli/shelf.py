@@ -106,17 +106,19 @@ def templates(session: Session, names: tuple[str, ...]) -> None:
     help="How nodes get it as their root, as `nfs`.",
 )
 @click.option("--architecture", metavar="ARCH", help="As x86_64. Default: this machine's.")
+@click.option("--with-kernel", is_flag=True, help="Add the kernel that is in it too, under the name of the image.")
+@click.option("--kernel-version", metavar="VERSION", help="Which kernel, where there are several in it.")
 @click.option("--volume", metavar="VOLUME", help="Name of the volume. Default: the image's.")
 @click.option("--size-mib", type=int, help="Size of the volume; without it, what the back end gives.")
 @click.option("--shared", is_flag=True, default=None, help="Several members may run from it at once.")
 @pairs_option("--parameter", "parameters", help="Free parameter.")
 @changes_something
 @with_session
-def get(session: Session, template: str, name: str, **fields: Any) -> None:
+def get(session: Session, template: str, name: str, with_kernel: bool, **fields: Any) -> None:
     """Create an image from a template: fetched, its signature and digest checked, unpacked into a volume."""
-    entry = {"name": name, "template": template, **given(fields)}
+    entry = {"name": name, "template": template, **given(fields | {"kernel": name if with_kernel else None})}
     session.refuse_early("shelf_fetch", {"images": [entry]})
-    session.change("shelf_get", {"images": [entry]}, f"created image {name}")
+    session.change("shelf_get", {"images": [entry]}, f"created image {name}{' and its kernel' if with_kernel else ''}")
 
 
 @shelf.command()

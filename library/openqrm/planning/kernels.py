@@ -16,7 +16,7 @@ from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb
 FETCH, BLOBS, DEFAULTS = 5, 10, 20
 FILES = ("vmlinuz", "initramfs", "modules")
 BUILD_KEYS = ("name", "source", "package", "directory", "archive", "version")
-ROW_KEYS = (*BUILD_KEYS, "image", "kernel_args", "default")
+ROW_KEYS = (*BUILD_KEYS, "image", "kernel_args", "default", "missing_only")
 ONE_OF_SEVERAL = "It says which of several kernels is meant: give a directory, an archive or an image, or leave it out."
 SOURCES = ("running", "package", "directory", "archive", "image")
 WITH_SEVERAL = ("directory", "archive", "image")
@@ -32,17 +32,25 @@ def _rows(arguments: Arguments) -> list[Mapping[str, object]]:
 
 
 def _select_build(context: Context, arguments: Arguments) -> Selection:
-    """Every kernel that is asked for: the build looks into its cache first."""
+    """Every kernel that is asked for, as the build looks into its cache first; not those that are to be kept as they
+    are (`missing_only`) and are there."""
     names = [_check_source(context, row) for row in _rows(arguments)]
     if len(set(names)) < len(names):
         raise InvalidValueError("A kernel is in the list twice.", remedy="Describe each kernel once.")
+    require_authority(context)
+    kept = {str(row["name"]) for row in _rows(arguments) if row.get("missing_only") and row["name"] in context.kernels}
+    unchanged = {name: f"kernel {name} is there already" for name in sorted(kept)}
+    return Selection(tuple(name for name in names if name not in kept), unchanged)
+
+
+def require_authority(context: Context) -> None:
+    """Returns if there is a certificate authority, without which no kernel is built. Raises: ConfigError."""
     authority = context.config.ca_file
     if not authority.is_file():
         raise ConfigError(
             f"There is no certificate authority, which goes into every initramfs: {authority} does not exist.",
             remedy="Run `openqrm pki init`, or correct state_dir.",
         )
-    return Selection(tuple(names))
 
 
 def _check_source(context: Context, row: Mapping[str, object]) -> str:
@@ -77,6 +85,8 @@ def _draw_build(context: Context, names: Sequence[str], arguments: Arguments, _p
     place = {"ca_file": str(context.config.ca_file), "cache_dir": str(Path(context.config.cache_dir, "kernels"))}
     steps: list[Step] = []
     for row in _rows(arguments):
+        if row["name"] not in names:
+            continue
         item = {key: row[key] for key in BUILD_KEYS if key in row} | place
         if row["source"] == "image":
             fetch = _fetch_step(context, row)

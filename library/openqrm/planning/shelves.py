@@ -12,6 +12,7 @@ from openqrm.model import Plan
 from openqrm.names import check_name, check_path, check_url, check_version
 from openqrm.planning.context import CONTROLLER, Context
 from openqrm.planning.images import IMAGE_KEYS, new_image, rows_of
+from openqrm.planning.kernels import require_authority
 from openqrm.planning.operations import Step, role_of
 from openqrm.planning.verbs import Arguments, Drawing, Selection, Verb, names_of
 from openqrm.shelf.reading import Shelf
@@ -94,13 +95,31 @@ def _commit_remove(context: Context, plan: Plan) -> None:
 def _select_fetch(context: Context, arguments: Arguments) -> Selection:
     """The images that are not there yet; those that are need no template."""
     rows = _rows(arguments)
+    _check_kernels(context, rows)
     there = {image.name for image in context.tx.images([str(row["name"]) for row in rows])}
     unchanged = {name: f"image {name} exists already" for name in sorted(there)}
     return Selection(tuple(str(row["name"]) for row in rows if row["name"] not in there), unchanged)
 
 
 def _rows(arguments: Arguments) -> list[Mapping[str, object]]:
-    return rows_of(arguments, "images", ("template", "architecture", *IMAGE_KEYS))
+    return rows_of(arguments, "images", ("template", "architecture", "kernel", "kernel_version", *IMAGE_KEYS))
+
+
+def _check_kernels(context: Context, rows: Sequence[Mapping[str, object]]) -> None:
+    """Returns if the kernels that are to be added with images can be. Raises: InvalidValueError, ConfigError."""
+    seen = set()
+    for row in rows:
+        what, version = f"Image {row['name']}: kernel", row.get("kernel_version")
+        if version:
+            check_version(f"{what}_version", version)
+        if "kernel" in row:
+            name = check_name(what, row["kernel"])
+            if name in seen:
+                raise InvalidValueError(f"{what} {name} is in the list twice.", remedy="Name each kernel once.")
+            seen.add(name)
+            require_authority(context)
+        elif version:
+            raise InvalidValueError(f"{what}_version is given without kernel.", remedy="Name the kernel that is added.")
 
 
 def _draw_fetch(context: Context, names: Sequence[str], arguments: Arguments, _plan_id: int) -> Drawing:
