@@ -34,6 +34,7 @@ COMMANDS = {
     "lab": ("openqrm.cli.lab", "A data centre in a box, on this machine."),
     "serve": ("openqrm.cli.serve", "Run the APIs that nodes and operators call."),
     "token": ("openqrm.cli.token", "Tokens of operators for the API: create, list, revoke."),
+    "cache": ("openqrm.cli.cache", "Large files that nothing refers to any more."),
     "db": ("openqrm.cli.db", "The store: its schema, backups, history."),
     "pki": ("openqrm.cli.pki", "The data centre's certificate authority."),
     "completion": ("openqrm.cli.completion", "Print a shell completion script."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from openqrm import fakenode, spaces
+from openqrm import fakenode, spaces, unused
 from openqrm.datacenter import Datacenter
 from openqrm.errors import OpenqrmError
 from openqrm.grantsecrets import grant_secret
@@ -148,6 +148,11 @@ def _note_spaces(center: Datacenter, request: Request) -> Answer:
     return {"storages": spaces.record(center, request["asked"], request["actor"])}
 
 
+def _unused(center: Datacenter, _request: Request) -> Answer:
+    """Where to look for files that are not in use (`openqrm.unused`)."""
+    return {"places": unused.places(center)}
+
+
 def _grant_secrets(center: Datacenter, request: Request) -> Answer:
     """The secret of each grant of a list of (target, resource, epoch)."""
     return {"secrets": [grant_secret(center.config, *grant) for grant in request["grants"]]}
@@ -173,6 +178,7 @@ STEPS: Mapping[str, Callable[[Datacenter, Request], Answer]] = {
     "close": _close,
     "spaces": _spaces,
     "note_spaces": _note_spaces,
+    "unused": _unused,
     "grant_secrets": _grant_secrets,
     "simulate": _simulate,
 }

@@ -28,6 +28,7 @@ CHANGING = {
     "plugin": {"enable", "disable", "create", "attach", "detach"},
     "lab": {"up", "down", "power"},
     "db": {"upgrade", "restore", "prune"},
+    "cache": {"prune"},
     "pki": {"init"},
     "token": {"create", "revoke"},
 }
