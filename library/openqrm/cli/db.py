@@ -59,13 +59,15 @@ def upgrade(session: Session) -> None:
 @db.command()
 @FILE
 @click.option("--replace", is_flag=True, help="Replace the file if there is one.")
+@changes_something
 @with_session
 def backup(session: Session, file: Path, replace: bool) -> None:
     """Write the whole store into FILE, while others work on it. Either kind of database can be restored from it."""
     from openqrm.store.backup import backup as write
 
-    made = write(session.config.store, file, replace=replace, on_table=_progress(session))
-    _report(session, made, file, f"Backed up {sum(made.rows.values())} rows into {file}.")
+    made = write(session.config.store, file, replace=replace, check=session.check, on_table=_progress(session))
+    words = "Check mode: nothing was written; it would back up" if session.check else "Backed up"
+    _report(session, made, file, f"{words} {sum(made.rows.values())} rows into {file}.")
 
 
 @db.command()

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from openqrm.errors import ConflictError, StoreError
 from openqrm.store import engine as engines
 from openqrm.store import migrate, schema
-from openqrm.store.backup_file import BATCH, FORMAT, VERSION, BackupFile, Batch, new_file, opened
+from openqrm.store.backup_file import BATCH, FORMAT, VERSION, BackupFile, Batch, new_file, no_file, opened
 
 VERSION_TABLE = "alembic_version"
 # Of a table that gives numbers to its rows: the last one, which is never given again.
@@ -40,18 +40,29 @@ class _RolledBackError(Exception):
 
 
 def backup(
-    url: str, path: Path, *, replace: bool = False, timeout_s: float = 30, on_table: OnTable = lambda _name, _rows: None
+    url: str,
+    path: Path,
+    *,
+    replace: bool = False,
+    check: bool = False,
+    timeout_s: float = 30,
+    on_table: OnTable = lambda _name, _rows: None,
 ) -> Summary:
     """Writes the store into the file, which appears whole or not at all; others may go on writing to the store.
 
-    `on_table` hears of each table and its number of rows. Raises: StoreError; ConflictError for a file that exists,
-    unless it is to be replaced; OpenqrmError when it cannot be written.
+    `on_table` hears of each table and its number of rows. `check` reads all of it and writes nothing.
+
+    Raises: StoreError; ConflictError for a file that exists, unless it is to be replaced; OpenqrmError when it cannot
+    be written.
     """
     engine = engines.connect(engines.parse_url(url), timeout_s)
     try:
         if engines.revision(engine) not in schema.REVISIONS:
             engines.check_revision(engine)
-        with new_file(path, replace=replace) as add, engines.transaction(engine, write=False) as connection:
+        with (
+            (no_file if check else new_file)(path, replace=replace) as add,
+            engines.transaction(engine, write=False) as connection,
+        ):
             return _dump(connection, add, on_table)
     finally:
         engine.dispose()

@@ -7,6 +7,7 @@ columns and one line per row; the last line has the SHA-256 of all lines before 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import itertools
@@ -42,10 +43,7 @@ def new_file(path: Path, *, replace: bool) -> Iterator[Callable[[Line], None]]:
     Raises: ConflictError where there is one already and `replace` is not set; InvalidValueError for what is no file,
     as a device; OpenqrmError when it cannot be written.
     """
-    if path.exists() and not replace:
-        raise _exists(path)
-    if path.exists() and not path.is_file():
-        raise InvalidValueError(f"{path} is no file that a backup could replace.", remedy="Choose another name.")
+    _refuse_taken(path, replace=replace)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix="~", dir=path.parent)
         try:
@@ -57,10 +55,30 @@ def new_file(path: Path, *, replace: bool) -> Iterator[Callable[[Line], None]]:
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
-        raise OpenqrmError(
-            f"Backup {path} cannot be written: {error.strerror or error}.",
-            remedy="Check the directory, its permissions and the space on its disk; nothing was left there.",
-        ) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+@contextlib.contextmanager
+def no_file(path: Path, *, replace: bool) -> Iterator[Callable[[Line], None]]:
+    """As `new_file`, but nothing is written. Raises as that, as far as it can be known before."""
+    _refuse_taken(path, replace=replace)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _unwritable(path, os.strerror(errno.EACCES if path.parent.is_dir() else errno.ENOENT))
+    yield lambda _line: None
+
+
+def _refuse_taken(path: Path, *, replace: bool) -> None:
+    if path.exists() and not replace:
+        raise _exists(path)
+    if path.exists() and not path.is_file():
+        raise InvalidValueError(f"{path} is no file that a backup could replace.", remedy="Choose another name.")
+
+
+def _unwritable(path: Path, why: str) -> OpenqrmError:
+    return OpenqrmError(
+        f"Backup {path} cannot be written: {why}.",
+        remedy="Check the directory, its permissions and the space on its disk; nothing was left there.",
+    )
 
 
 def _lines_into(stream: IO[bytes]) -> Iterator[Callable[[Line], None]]:

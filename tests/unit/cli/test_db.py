@@ -40,6 +40,25 @@ def test_backup_as_json(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_backup_in_check_mode_writes_nothing(run: Run, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    file = tmp_path / "backup"
+    checked = run("db", "backup", str(file), "--check")
+    words = "Check mode: nothing was written; it would back up "
+    assert (checked.exit_code, checked.stdout.startswith(words)) == (0, True), checked.output
+    report = json.loads(run("db", "backup", str(file), "--check", "--json").stdout)
+    assert (report["check"], report["rows"]["resources"]) == (True, 2)
+    assert sorted(tmp_path.iterdir()) == before
+    nowhere = run("db", "backup", str(tmp_path / "none/backup"), "--check")
+    assert (nowhere.exit_code, "No such file or directory" in nowhere.stderr) == (1, True)
+    assert run("db", "backup", str(tmp_path), "--check").exit_code == 2
+    file.write_text("kept")
+    assert run("db", "backup", str(file), "--check").exit_code == 4
+    assert run("db", "backup", str(file), "--check", "--replace").exit_code == 0
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.usefixtures("store")
 def test_restore_asks_before_it_replaces(run: Run, tmp_path: Path) -> None:
     file = str(tmp_path / "backup")
     assert run("db", "backup", file, "--quiet").output == ""

@@ -27,7 +27,7 @@ CHANGING = {
     "operation": {"resume", "cancel"},
     "plugin": {"enable", "disable", "create", "attach", "detach"},
     "lab": {"up", "down", "power"},
-    "db": {"upgrade", "restore", "prune"},
+    "db": {"upgrade", "backup", "restore", "prune"},
     "cache": {"prune"},
     "pki": {"init"},
     "token": {"create", "revoke"},
@@ -46,7 +46,7 @@ READING = {
     "event": {"list"},
     "plugin": {"list", "services"},
     "lab": {"list", "status", "console", "shell", "demo"},
-    "db": {"current", "backup"},
+    "db": {"current"},
 }
 
 
