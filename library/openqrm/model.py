@@ -260,11 +260,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class ApiToken:
-    """An operator's token: `role` is viewer, operator or admin."""
+    """An operator's token: `role` is viewer, operator or admin; `expires` None: never."""
 
     name: str
     role: str
     created: datetime
+    expires: datetime | None = None
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether it is worth nothing any more."""
+        return self.expires is not None and now >= self.expires
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,14 @@ STOPPING = "stopping"
 
 
 class UnauthorizedError(OpenqrmError):
-    """A call without a token, or with one that is nobody's."""
+    """A call without a token, or with one that is nobody's or has expired."""
 
-    def __init__(self, remedy: str = "Register again: POST /node/v1/register.") -> None:
-        super().__init__("The token is missing or not valid.", remedy=remedy)
+    def __init__(
+        self,
+        remedy: str = "Register again: POST /node/v1/register.",
+        message: str = "The token is missing or not valid.",
+    ) -> None:
+        super().__init__(message, remedy=remedy)
 
 
 class ForbiddenError(OpenqrmError):

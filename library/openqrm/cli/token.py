@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from openqrm.cli.framework import Group, changes_something
@@ -19,15 +22,31 @@ def token() -> None:
 @token.command()
 @click.argument("name", type=Name("token", existing=False))
 @click.option("--role", required=True, type=click.Choice(["viewer", "operator", "admin"]), help="What it allows.")
+@click.option(
+    "--expires-in",
+    "days",
+    type=click.IntRange(1, 36_500),
+    metavar="DAYS",
+    help="After so many days it is worth nothing. Default: it does not expire.",
+)
 @changes_something
 @with_session
-def create(session: Session, name: str, role: str) -> None:
+def create(session: Session, name: str, role: str, days: int | None) -> None:
     """Make a token. It is printed this once: the store keeps its digest alone."""
     from openqrm import operators
 
-    made = operators.create(session.center.store, name, role, actor(), check=session.check)
+    made = operators.create(session.center.store, name, role, actor(), expires_in_days=days, check=session.check)
     if session.json:
-        print_json({"changed": True, "check": session.check, "name": name, "role": role, "token": made})
+        print_json(
+            {
+                "changed": True,
+                "check": session.check,
+                "name": name,
+                "role": role,
+                "expires_in_days": days,
+                "token": made,
+            }
+        )
     elif session.check:
         session.say(f"Check mode: nothing was changed; it would make token {name} with role {role}.")
     else:
@@ -37,14 +56,22 @@ def create(session: Session, name: str, role: str) -> None:
 @token.command("list")
 @with_session
 def list_(session: Session) -> None:
-    """List tokens: whose they are and what they allow."""
+    """List tokens: whose they are, what they allow, and until when."""
+    from openqrm.operators import view
+
     with session.read() as reader:
-        found = reader.api_tokens()
+        found = [view(item) for item in reader.api_tokens()]
     if session.json:
         print_json(found)
         return
-    rows = [(item.name, item.role, item.created) for item in found]
-    print_table(("NAME", "ROLE", "AGE"), rows, "No tokens. Make one with `openqrm token create`.")
+    rows = [(item["name"], item["role"], item["created"], _end(item)) for item in found]
+    print_table(("NAME", "ROLE", "AGE", "EXPIRES"), rows, "No tokens. Make one with `openqrm token create`.")
+
+
+def _end(token: Mapping[str, Any]) -> str:
+    if token["expires"] is None:
+        return "never"
+    return "expired" if token["expired"] else f"{token['expires']:%F %H:%M} UTC"
 
 
 @token.command()

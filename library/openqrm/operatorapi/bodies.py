@@ -46,10 +46,11 @@ class NamesBody(Body):
 
 
 class TokenBody(Body):
-    """A token to create."""
+    """A token to create; without `expires_in_days` it does not expire."""
 
     name: Name
     role: Literal["viewer", "operator", "admin"]
+    expires_in_days: Annotated[int, Field(strict=True, ge=1, le=36_500)] | None = None
 
 
 class Job(BaseModel):

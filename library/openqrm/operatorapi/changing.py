@@ -89,7 +89,9 @@ def _add_tokens(app: FastAPI, operations: Operations) -> None:
 
     @app.post("/api/v1/tokens", status_code=201, summary="Make a token for an operator; it is shown this once")
     async def create(who: admin, body: TokenBody) -> Created:
-        token = await operations.call(operators.create, store, body.name, body.role, who.actor)
+        token = await operations.call(
+            operators.create, store, body.name, body.role, who.actor, expires_in_days=body.expires_in_days
+        )
         return Created(name=body.name, role=body.role, token=token)
 
     @app.delete("/api/v1/tokens/{name}", status_code=204, summary="Revoke a token")

@@ -2,11 +2,12 @@
 
 # No postponed annotations: FastAPI reads those of the routes, which are made of local names.
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Query
 
+from openqrm import operators
 from openqrm.desired import view
 from openqrm.errors import NotFoundError
 from openqrm.model import KINDS
@@ -30,7 +31,15 @@ def add(app: FastAPI, operations: Operations) -> None:
 
 def rows(items: Iterable[object]) -> list[dict[str, Any]]:
     """Values as JSON has them; times in ISO 8601."""
-    return [{key: getattr(value, "isoformat", lambda v=value: v)() for key, value in plain(i).items()} for i in items]
+    return [_row(plain(item)) for item in items]
+
+
+def _tokens(reader: Reader) -> list[dict[str, Any]]:
+    return [_row(operators.view(token)) for token in reader.api_tokens()]
+
+
+def _row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: getattr(value, "isoformat", lambda v=value: v)() for key, value in fields.items()}
 
 
 def _add_kind(app: FastAPI, operations: Operations, kind: str) -> None:
@@ -87,4 +96,4 @@ def _add_journals(app: FastAPI, operations: Operations) -> None:
 
     @app.get("/api/v1/tokens", summary="The tokens of operators, without the tokens")
     async def tokens(_: admin) -> ListOf:
-        return ListOf(items=await operations.call(_reading, operations, lambda r: rows(r.api_tokens())))
+        return ListOf(items=await operations.call(_reading, operations, _tokens))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,6 +16,11 @@ from openqrm.store.access import Access
 # How long the token before is valid once the new one was used: calls that were on their way.
 GRACE = timedelta(seconds=60)
 IDENTITIES = schema.identities
+
+
+def _shown(table: sa.Table) -> list[sa.Column[Any]]:
+    """The columns of a token of an operator, but for the digest."""
+    return [column for column in table.c if column.name != "token_sha256"]
 
 
 class IdentityReader(Access):
@@ -44,13 +50,13 @@ class IdentityReader(Access):
     def api_tokens(self) -> list[ApiToken]:
         """The operators' tokens, without the tokens."""
         table = schema.api_tokens
-        query = sa.select(table.c.name, table.c.role, table.c.created).order_by(table.c.name)
+        query = sa.select(*_shown(table)).order_by(table.c.name)
         return [ApiToken(**row) for row in self._rows(query)]
 
     def api_token(self, token_sha256: str) -> ApiToken | None:
-        """The operator's token with this digest."""
+        """The operator's token with this digest, also one that has expired."""
         table = schema.api_tokens
-        query = sa.select(table.c.name, table.c.role, table.c.created).where(table.c.token_sha256 == token_sha256)
+        query = sa.select(*_shown(table)).where(table.c.token_sha256 == token_sha256)
         return next((ApiToken(**row) for row in self._rows(query)), None)
 
     def refuse_api_token(self, name: str) -> None:

@@ -54,12 +54,13 @@ class IdentityWriter(WriteAccess):
         for name in resources:
             self._audit("approve", "resource", name, {}, {})
 
-    def add_api_token(self, name: str, role: str, token_sha256: str) -> None:
+    def add_api_token(self, name: str, role: str, token_sha256: str, expires: datetime | None = None) -> None:
         """Adds an operator's token. Raises: ConflictError for a name that is taken."""
         self.refuse_api_token(name)
         row = {"name": name, "role": role, "token_sha256": token_sha256, "created": datetime.now(UTC)}
-        self._insert(schema.api_tokens, [row])
-        self._audit("create", "token", name, {}, {"role": role})
+        self._insert(schema.api_tokens, [row | {"expires": expires}])
+        limited = {"expires": expires.isoformat(timespec="seconds")} if expires else {}
+        self._audit("create", "token", name, {}, {"role": role, **limited})
 
     def remove_api_token(self, name: str) -> None:
         """Revokes an operator's token. Raises: NotFoundError."""

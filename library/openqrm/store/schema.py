@@ -16,7 +16,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, ForeignKeyConstraint
 from openqrm.states import APPLIANCE_STATES, RESOURCE_STATES
 
 # Oldest first; the last one is what this version of the library reads and writes.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 IMAGE_KINDS = ("golden", "clone", "private")
 PLAN_STATES = ("planned", "applying", "done", "failed", "undone", "cancelled")
@@ -380,7 +380,7 @@ identities = Table(
     _flag("boot_expected"),
 )
 
-# Tokens of operators: digests only.
+# Tokens of operators: digests only. `expires`: from when on the token is worth nothing; NULL: never.
 api_tokens = Table(
     "api_tokens",
     metadata,
@@ -388,6 +388,7 @@ api_tokens = Table(
     _text("role"),
     _text("token_sha256", unique=True),
     _time("created"),
+    _time("expires", nullable=True),
     _one_of("role", ROLES),
 )
 

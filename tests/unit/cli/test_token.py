@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import Result
@@ -27,6 +28,21 @@ def test_a_token_is_printed_once_and_works(run: Run, store: Store) -> None:
         assert reader.api_tokens() == []
 
 
+def test_a_token_may_expire(run: Run, store: Store) -> None:
+    run("token", "create", "ever", "--role", "viewer")
+    assert run("token", "create", "ci", "--role", "viewer", "--expires-in", "30").exit_code == 0
+    with store.write("test", "test") as writer:
+        writer.add_api_token("old", "admin", "a" * 64, datetime.now(UTC) - timedelta(seconds=1))
+    end = datetime.now(UTC) + timedelta(days=30)
+    lines = {line.split()[0]: line for line in run("token", "list").output.splitlines()}
+    assert lines["ever"].endswith("never") and lines["old"].endswith("expired")
+    assert f"{end:%F}" in lines["ci"]
+    rows = {row["name"]: row for row in json.loads(run("token", "list", "--json").output)}
+    assert [rows[name]["expired"] for name in ("ever", "ci", "old")] == [False, False, True]
+    assert rows["ever"]["expires"] is None
+    assert abs(datetime.fromisoformat(rows["ci"]["expires"]) - end) < timedelta(minutes=5)
+
+
 @pytest.mark.usefixtures("store")
 def test_check_mode_makes_and_revokes_nothing(run: Run, store: Store) -> None:
     assert "would make token ci with role viewer" in run("token", "create", "ci", "--role", "viewer", "--check").output
@@ -47,6 +63,10 @@ def test_check_mode_makes_and_revokes_nothing(run: Run, store: Store) -> None:
         (("create", "ci", "--role", "root"), 2),
         (("revoke", "nobody", "--yes"), 3),
         (("create", "ci"), 2),
+        (("create", "ci", "--role", "viewer", "--expires-in", "0"), 2),
+        (("create", "ci", "--role", "viewer", "--expires-in", "-1"), 2),
+        (("create", "ci", "--role", "viewer", "--expires-in", "36501"), 2),
+        (("create", "ci", "--role", "viewer", "--expires-in", "soon"), 2),
     ],
 )
 def test_what_cannot_be(run: Run, words: tuple[str, ...], code: int) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from openqrm import operators
 from openqrm.errors import StoreError
 from openqrm.runner import RunResult
 
@@ -232,6 +235,31 @@ def test_tokens_are_made_shown_once_and_revoked(api: Api, tmp_path: Path) -> Non
     assert api.client.get("/api/v1/resources", headers=token).status_code == 401
     secrets = [secret.encode() for secret in (made.json()["token"], *api.tokens.values())]
     assert all(secret not in path.read_bytes() for path in tmp_path.glob("openqrm.db*") for secret in secrets)
+
+
+def test_a_token_that_expired_is_refused_and_listed_as_that(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"name": "ci", "role": "viewer", "expires_in_days": 30}
+    made = api.call("admin", "POST", "/api/v1/tokens", body)
+    assert made.status_code == 201, made.text
+    token = {"authorization": f"Bearer {made.json()['token']}"}
+    now = datetime.now(UTC)
+    for day, status in ((0, 200), (29, 200), (31, 401)):
+        moment = now + timedelta(days=day)
+        monkeypatch.setattr(operators, "datetime", SimpleNamespace(now=lambda _zone, at=moment: at))
+        answer = api.client.get("/api/v1/resources", headers=token)
+        assert answer.status_code == status
+        rows = {row["name"]: row for row in api.call("admin", "GET", "/api/v1/tokens").json()["items"]}
+        assert (rows["ci"]["expired"], rows["admin"]["expired"], rows["admin"]["expires"]) == (day > 30, False, None)
+    error = answer.json()
+    assert error["error"].startswith(f"Token ci expired at {now + timedelta(days=30):%F}")
+    assert "openqrm token create" in error["remedy"]
+
+
+@pytest.mark.parametrize("days", [0, -1, 36_501, 1.5, "x", True, 10**30])
+def test_a_number_of_days_that_is_none_is_refused(days: object, api: Api) -> None:
+    body = {"name": "ci", "role": "viewer", "expires_in_days": days}
+    assert api.call("admin", "POST", "/api/v1/tokens", body).status_code == 400
+    assert {row["name"] for row in api.call("admin", "GET", "/api/v1/tokens").json()["items"]} == set(ROLES)
 
 
 def test_approval_is_a_plan_too(api: Api) -> None:

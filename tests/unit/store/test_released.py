@@ -51,6 +51,16 @@ def test_a_released_database_is_upgraded(url: str, revision: str) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("revision", [each for each in REVISIONS if each >= "0002"])
+def test_tokens_that_were_there_do_not_expire(url: str, revision: str) -> None:
+    released_store.load(revision, url)
+    upgrade(url)
+    store = open_store(url)
+    with store.read() as reader:
+        assert [(token.name, token.expires) for token in reader.api_tokens()] == [("nightly", None)]
+    store.close()
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_released_backup_is_restored(url: str, revision: str) -> None:
     summary = restore(url, DIRECTORY / f"{revision}.backup", actor="tester", lives=lambda _: False)
