@@ -72,6 +72,8 @@ def _register(writer: Writer, config: Config, body: Hardware, since: datetime) -
     if resource != known:
         writer.save([resource])
     _report_boot(writer, resource, body)
+    if body.mode == "deployed":
+        _supersede_take_over(writer, name)
     token = registration.issue(writer, name, body, approved=approved)
     if approved:
         _settle(writer, resource, _assignment(writer, name), body.mode, body.boot_id)
@@ -151,6 +153,14 @@ def _report_boot(writer: Writer, resource: Resource, body: Hardware) -> None:
     writer.report(
         resource.name, boot_id=body.boot_id, mode=body.mode, kernel=body.kernel, last_seen=datetime.now(UTC), **earlier
     )
+
+
+def _supersede_take_over(writer: Writer, name: str) -> None:
+    """Takes back the order to take over in place that a boot into the same service came before: its system would refuse
+    it, which would look as if the start had failed."""
+    for order in writer.orders(resource_names=[name], states=["pending"]):
+        if order.order == "assign":
+            writer.set_order(order.id, "superseded")
 
 
 def mark_silent(store: Store, config: Config) -> list[str]:

@@ -249,6 +249,16 @@ def give(store: Store, order: str = "assign") -> int:
         return writer.give_orders([(NAME, order, 3, "d" * 64)])[0]
 
 
+@pytest.mark.parametrize(("mode", "offered"), [("deployed", False), ("idle", True)])
+def test_an_order_to_take_over_is_void_once_the_machine_booted_into_it(store: Store, mode: str, offered: bool) -> None:
+    live = token_sha256(nodes.register(store, CONFIG, hardware()).token)
+    nodes.heartbeats(store, [(live, heartbeat())])
+    give(store)
+    token = token_sha256(boot_again(store, mode=mode).token)
+    with store.read() as reader:
+        assert (nodes.next_order(reader, token)[1] is not None) is offered
+
+
 def test_order_is_offered_until_it_is_accepted(store: Store) -> None:
     token = token_sha256(nodes.register(store, CONFIG, hardware()).token)
     number = give(store)
