@@ -14,7 +14,6 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.openqrm.datacenter.plugins.module_utils.archives import unpacked_mib
 from ansible_collections.openqrm.datacenter.plugins.module_utils.commands import CommandError
 
-MIB = 1 << 20
 ARCHIVE_S = 3600
 
 
@@ -39,35 +38,41 @@ class VolumeAction(ActionBase):
         remote = self._task.args.get("remote_src") or self._connection.transport == "local"
         if not filled or remote:
             return result | self._execute_module(task_vars=task_vars)
+        sizes = self._archive_sizes(volumes)
         if self._task.check_mode:
-            return result | self._checked(volumes, self._unpacked_mib, task_vars)
+            return result | self._module(sizes, {}, task_vars)
         try:
-            return result | self._filled(volumes, task_vars)
+            return result | self._filled(volumes, sizes, task_vars)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
-    def _filled(self, volumes, task_vars):
+    def _filled(self, volumes, sizes, task_vars):
         """Return the module's result; what is missing is filled from copies of archives."""
         with self._as_check():
-            # What is in the archives is measured on the managed host; that is no less than they are.
-            found = self._checked(volumes, lambda archive: -(-archive.stat().st_size // MIB), task_vars)
+            found = self._module(sizes, {}, task_vars)
         if found.get("failed"):
             return found
         copies = self._copies(volumes, found["items"])
         try:
             for archive, copy in copies.items():
                 self._copy(archive, copy, task_vars)
-            return self._execute_module(module_args=dict(self._task.args, archives=copies), task_vars=task_vars)
+            return self._module(sizes, copies, task_vars)
         finally:
             for copy in copies.values():
                 absent = {"path": copy, "state": "absent"}
                 self._execute_module(module_name="ansible.legacy.file", module_args=absent, task_vars=task_vars)
 
-    def _checked(self, volumes, measure, task_vars):
-        """Return the result of the module, which changes nothing; ``measure`` says how large an archive is in MiB."""
-        archives = {str(volume["archive"]): None for volume in volumes if volume.get("archive")}
-        sizes = {archive: measure(Path(archive)) for archive in archives if Path(archive).is_file()}
-        arguments = dict(self._task.args, archive_sizes_mib=sizes)
+    def _archive_sizes(self, volumes):
+        """Return the sizes in MiB of what is in the archives, by path.
+
+        They are measured here: the storage server would have to decompress each a second time.
+        """
+        archives = {str(volume["archive"]) for volume in volumes if volume.get("archive")}
+        return {archive: self._unpacked_mib(archive) for archive in sorted(archives) if Path(archive).is_file()}
+
+    def _module(self, sizes, copies, task_vars):
+        """Return the result of the module, told how large archives are and where their copies are, both by path."""
+        arguments = dict(self._task.args, archives=copies, archive_sizes_mib=sizes)
         return self._execute_module(module_args=arguments, task_vars=task_vars)
 
     def _unpacked_mib(self, archive):
