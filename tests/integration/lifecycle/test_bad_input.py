@@ -118,25 +118,32 @@ def test_a_storage_server_that_goes_away_in_the_middle(center: FakeCenter) -> No
 
 
 @contextmanager
-def small_disk(path: Path, size_kib: int) -> Iterator[None]:
-    """A file system of this size at the path."""
+def small_disk(path: Path, size_kib: int, files: int = 1000) -> Iterator[None]:
+    """A file system of this size, for so many files and directories, at the path."""
     path.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(path)], check=True)
+    options = f"size={size_kib}k,nr_inodes={files}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], check=True)
     try:
         yield
     finally:
         subprocess.run(["umount", str(path)], check=True)
 
 
-def test_a_full_disk_of_the_storage_server(center: FakeCenter) -> None:
+@pytest.mark.parametrize(
+    ("size_kib", "files", "words"),
+    [(256, 1000, "Volume web01-0 needs 1 MiB, and the file system of {0} has 0 MiB free"), (4096, 60, "{0}/")],
+    ids=["seen before", "in the middle"],
+)
+def test_a_full_disk_of_the_storage_server(center: FakeCenter, size_kib: int, files: int, words: str) -> None:
     location = center.root / "volumes"
-    with small_disk(location, 256):
+    with small_disk(location, size_kib, files):
         node = add_service(center, location)
-        (location / "golden/data").write_bytes(os.urandom(160 * 1024))
+        for number in range(40):
+            (location / f"golden/data{number}").write_bytes(os.urandom(4096))
         failed = center.run("appliance_start", appliances="web01")
         assert failed.exit_code == 8
-        assert f"{location}/" in failed.errors[-1]
-        assert "No space left on device" in failed.errors[-1]
+        assert words.format(location) in failed.errors[-1]
+        assert ("No space left on device" in failed.errors[-1]) is (words == "{0}/")
         assert "What it had done was undone." in failed.errors[-1]
         assert [path.name for path in location.iterdir()] == ["golden"], "nothing is half-written"
         assert states(center) == {"web01": "stopped", node: "idle"}
