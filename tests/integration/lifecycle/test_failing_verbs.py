@@ -95,7 +95,7 @@ def test_every_verb_that_fails_or_hangs_is_journalled_with_its_reason(center: Fa
         )
         assert named in operation.message, operation
     # Each verb has its deadline, and the run ends soon after the last one.
-    assert seconds < 60 + 2 * len(names)
+    assert seconds < 300 + 2 * len(names)  # on the busiest machine; without deadlines it would be hours
 
 
 @pytest.mark.parametrize("verb", ["volume_clone", "authorize", "reset"])
